@@ -1,0 +1,240 @@
+"""A small workshop to try the runner on: three steps, in a folder of their own."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from workshop.steps import Repository
+
+ROOT = Path(__file__).resolve().parents[2]
+
+SERVER = '''"""The application."""
+
+from sanic import Request, Sanic
+from sanic.response import JSONResponse, json
+
+
+def create_app() -> Sanic:
+    """Return the application."""
+    app = Sanic("small")
+
+    @app.get("/v1/info")
+    async def info(request: Request) -> JSONResponse:
+        return json({"db": app.config.get("SAJE_DB")})
+
+    return app
+'''
+
+ANSWER = '''"""What is asked, and what is answered."""
+
+
+def answer() -> int:
+    # TODO 1.1: give the answer
+    return 0
+
+
+def question() -> str:
+    # TODO 1.2: ask the question
+    return ""
+'''
+
+ANSWERED = '''"""What is asked, and what is answered."""
+
+
+def answer() -> int:
+    six = 6
+
+    return six * 7
+
+
+def question() -> str:
+    return "six times seven"
+'''
+
+MORE = '''"""More of it."""
+
+
+def more() -> int:
+    # TODO 2.1: give more
+    return 0
+'''
+
+STEPS = {
+    "00_start": """
+title = "The start"
+minutes = 5
+objectives = ["see it"]
+article = "Overview"
+provided = []
+""",
+    "01_first": """
+title = "The first"
+minutes = 10
+objectives = ["answer"]
+article = "First"
+provided = ["app/answer.py"]
+
+[[todo]]
+id = "1.1"
+file = "app/answer.py"
+title = "Give the answer"
+hints = ["Which number?", "Multiplication.", "return 6 * 7"]
+
+[[todo]]
+id = "1.2"
+file = "app/answer.py"
+title = "Ask the [question]"
+hints = ["Which words?", "A str.", "return 'six times seven'"]
+""",
+    "02_second": """
+title = "The second"
+minutes = 10
+objectives = ["more"]
+article = "Second"
+provided = ["app/more.py"]
+
+[[todo]]
+id = "2.1"
+file = "app/more.py"
+title = "Give more"
+hints = ["How much?", "One is enough.", "return 1"]
+""",
+}
+
+APPS = {
+    "steps/00_start": {},
+    "steps/01_first": {"app/answer.py": ANSWER},
+    "solutions/01_first": {"app/answer.py": ANSWERED},
+    "steps/02_second": {"app/answer.py": ANSWERED, "app/more.py": MORE},
+    "solutions/02_second": {
+        "app/answer.py": ANSWERED,
+        "app/more.py": MORE.replace("    # TODO 2.1: give more\n", "").replace(
+            "0", "1"
+        ),
+    },
+}
+
+SUITES = {
+    "01_first": """
+@pytest.mark.todo("1.1")
+def test_answer(app):
+    '''It answers.'''
+    assert call(app, "app/answer.py", "answer") == 42, "the [answer] is 42"
+
+@pytest.mark.todo("1.2")
+def test_question(app):
+    '''It asks.'''
+    assert call(app, "app/answer.py", "question") == "six times seven", "no question"
+""",
+    "02_second": """
+@pytest.mark.todo("2.1")
+def test_more(app):
+    '''It gives more.'''
+    assert call(app, "app/more.py", "more") == 1, "no more"
+""",
+    "workshop": """
+def test_unit():
+    '''It is.'''
+""",
+}
+
+HEAD = """
+import runpy, pytest
+
+def call(app, file, name):
+    return runpy.run_path(str(app / file))[name]()
+"""
+
+# The least that keeps to the report's format; the workshop's own is tests/conftest.py.
+PLUGIN = """
+import json
+from pathlib import Path
+import pytest
+
+def pytest_addoption(parser):
+    parser.addoption("--app", type=Path)
+    parser.addoption("--report", type=Path)
+
+@pytest.fixture
+def app(pytestconfig):
+    return pytestconfig.getoption("app")
+
+def write(config, entry):
+    with config.getoption("report").open("a") as file:
+        file.write(json.dumps(entry) + "\\n")
+
+def todo_of(item):
+    mark = item.get_closest_marker("todo")
+    return mark and mark.args[0]
+
+def pytest_collection_finish(session):
+    todos = {item.nodeid: todo_of(item) for item in session.items}
+    write(session.config, {"collected": list(todos), "todos": todos})
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    error = call.excinfo and call.excinfo.value
+    if report.failed or call.when == "call":
+        write(item.config, {
+            "nodeid": item.nodeid,
+            "suite": item.nodeid.split("/")[1],
+            "todo": todo_of(item),
+            "title": item.obj.__doc__,
+            "outcome": report.outcome if call.when == "call" else "error",
+            "phase": call.when,
+            "assertion": isinstance(error, AssertionError),
+            "message": str(error).split("\\n")[0] if error else "",
+            "seconds": report.duration,
+        })
+    return report
+"""
+
+RunWorkshop = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file, and the folders it needs."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Repository:
+    """A workshop of three steps, all of it as it must be, with a copy of the runner."""
+    root = tmp_path / "small workshop"
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "workshop", root / "workshop", ignore=ignore)
+    for name in ("requirements.txt", "pyproject.toml"):
+        shutil.copy(ROOT / name, root / name)
+    for folder, files in APPS.items():
+        for name, text in {"server.py": SERVER, **files}.items():
+            write(root / folder / name, text)
+    for name, text in STEPS.items():
+        write(root / "steps" / name / "step.toml", text)
+    for name, text in SUITES.items():
+        write(root / "tests" / name / "test_it.py", HEAD + text)
+    write(root / "tests" / "conftest.py", PLUGIN)
+    return Repository(root)
+
+
+@pytest.fixture
+def workshop(small: Repository, tmp_path: Path) -> RunWorkshop:
+    """Run a command line of the small workshop, from a folder that is not its own."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, str(small.root / "workshop"), *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=50,
+        )
+
+    return run

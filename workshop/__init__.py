@@ -1,0 +1,1 @@
+"""The runner of the workshop: ``python3 -m workshop``."""

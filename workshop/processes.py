@@ -1,0 +1,178 @@
+"""Processes and signals: the one place that knows how systems differ in them.
+
+Importing this module needs the standard library alone; psutil is imported where it is
+used, because the runner passes here before anything is installed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import psutil
+
+
+def replace(command: Sequence[str], cwd: Path | None = None) -> int:
+    """Turn this process into ``command``, so that its signals and status are its own.
+
+    Windows has no such call: there the command runs below this process, which waits.
+
+    Takes: ``command``, whose first item is the path of a program; ``cwd``, the folder
+    to run it in.
+    Returns: the command's exit status (on Windows; elsewhere it does not return).
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if os.name == "posix":
+        if cwd is not None:
+            os.chdir(cwd)
+        os.execv(command[0], list(command))
+    process = subprocess.Popen(command, cwd=cwd)
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            continue  # The console gave it to the command too; its answer counts.
+
+
+@contextmanager
+def interrupted_by_termination() -> Iterator[None]:
+    """Within it, a polite request to end is the same as Ctrl+C: KeyboardInterrupt.
+
+    So a closed terminal (SIGHUP) or a ``kill`` (SIGTERM) cleans up as Ctrl+C does.
+    """
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {n: signal.signal(getattr(signal, n), interrupt) for n in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
+
+
+def start(
+    command: Sequence[str],
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    output: IO[bytes] | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a command in a process group of its own.
+
+    A Ctrl+C in the terminal does not reach it, and a signal that it sends to its whole
+    group (Sanic does, as its last resort) does not reach us. End it with ``stop``.
+
+    Takes: ``env``, variables to add to this process's; ``output``, where standard
+    output and error go (None: to ours).
+    Returns: the running process.
+    """
+    new_group: dict[str, bool | int] = {"start_new_session": True}
+    if sys.platform == "win32":
+        new_group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
+        list(command),
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT if output else None,
+        **new_group,
+    )
+
+
+def stop(process: subprocess.Popen[bytes], grace: float) -> None:
+    """End a process and all below it: first by SIGINT, then, if need be, by force.
+
+    A further Ctrl+C ends the wait. When it returns, none of them is left.
+
+    Takes: ``process``, as ``start`` gave it; ``grace``, how long it may take to end by
+    itself, in seconds.
+    """
+    family = descendants(process.pid)
+    try:
+        if process.poll() is None:
+            interrupt = signal.SIGINT
+            if sys.platform == "win32":
+                interrupt = signal.CTRL_BREAK_EVENT
+            process.send_signal(interrupt)
+        deadline = time.monotonic() + grace
+        while process.poll() is None and time.monotonic() < deadline:
+            # Looked at again and again: a child whose parent has gone is nobody's.
+            family |= descendants(process.pid)
+            time.sleep(0.02)
+    except KeyboardInterrupt:
+        pass
+    family |= descendants(process.pid)
+    kill(family)
+    process.kill()
+    process.wait()
+
+
+def descendants(pid: int) -> set[psutil.Process]:
+    """Return the processes below ``pid``; none when it has ended."""
+    import psutil
+
+    try:
+        return set(psutil.Process(pid).children(recursive=True))
+    except psutil.NoSuchProcess:
+        return set()
+
+
+def kill(processes: set[psutil.Process]) -> None:
+    """End processes by force, and wait until they are gone."""
+    import psutil
+
+    for process in processes:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(processes, timeout=5)
+
+
+def listening_on(port: int) -> list[psutil.Process]:
+    """Return the processes that listen on a TCP port, as far as we may see them.
+
+    Each process is asked: the system-wide list names one process for a socket, and the
+    servers of one application share theirs.
+    """
+    import psutil
+
+    found = []
+    for process in psutil.process_iter():
+        try:
+            connections = process.net_connections(kind="tcp")
+        except (psutil.Error, OSError):
+            continue
+        if any(
+            c.status == psutil.CONN_LISTEN and c.laddr and c.laddr.port == port
+            for c in connections
+        ):
+            found.append(process)
+    return found
+
+
+def orphaned(processes: list[psutil.Process]) -> bool:
+    """Tell whether these are servers that outlived the Sanic that started them."""
+    import psutil
+
+    try:
+        return all(
+            "multiprocessing" in " ".join(process.cmdline())
+            and psutil.Process(process.ppid()).name() != process.name()
+            for process in processes
+        )
+    except psutil.Error:
+        return False

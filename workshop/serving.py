@@ -1,0 +1,156 @@
+"""``run`` and ``demo``: an app of the workshop, served by Sanic on this machine."""
+
+from __future__ import annotations
+
+import errno
+import http.client
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from workshop import processes, results
+from workshop.checking import say
+from workshop.errors import WorkshopError
+from workshop.results import Result
+from workshop.steps import Repository, Step
+
+HOST = "127.0.0.1"
+SERVERS = 2
+BOOT = 60.0
+"""Seconds the demo may take until it answers."""
+GRACE = 30.0
+"""Seconds Sanic may take to end after Ctrl+C; a second Ctrl+C ends it at once."""
+
+
+def sanic_command(port: int) -> list[str]:
+    """Return the command that serves the app of the current folder."""
+    return [
+        *(sys.executable, "-m", "sanic", "server:create_app", "--factory"),
+        *(f"--host={HOST}", f"--port={port}", f"--workers={SERVERS}"),
+    ]
+
+
+def run(repository: Repository, step: Step, app: Path, port: int) -> int:
+    """Serve an app with auto-reload, as if its command had been typed by hand.
+
+    A step without todos counts as done once it was run.
+
+    Takes: ``app``, the folder of the step's app to serve.
+    Returns: Sanic's exit status (where the system lets this process become Sanic, it
+    does not return). Raises: WorkshopError when the port is taken.
+    """
+    require_port(port)
+    if not step.todos:
+        done = Result(results.fingerprint(app), green=True, todos_green=0)
+        results.save(repository, step, done)
+    return processes.replace([*sanic_command(port), "--auto-reload"], cwd=app)
+
+
+def demo(repository: Repository, port: int, console: Console) -> int:
+    """Serve the highest solution, and print what to try once it answers.
+
+    Its data goes to a folder of the runner's, so that the solution stays clean.
+
+    Returns: the exit status; 0 when it ended by Ctrl+C.
+    Raises: WorkshopError when the port is taken, or when the app never answers.
+    """
+    require_port(port)
+    app = repository.solution(repository.steps()[-1])
+    data = repository.state / "demo"
+    data.mkdir(parents=True, exist_ok=True)
+    env = {"SANIC_SAJE_DB": str(data / "jobs.jsonl")}
+    with processes.interrupted_by_termination():
+        process = processes.start([*sanic_command(port), "--no-motd"], app, env)
+        try:
+            if not answers(process, port):
+                raise WorkshopError(
+                    "The demo did not start; what Sanic said about it is above."
+                )
+            say(console, what_to_try(port))
+            return process.wait()
+        except KeyboardInterrupt:
+            processes.stop(process, GRACE)
+            return process.returncode
+        finally:
+            processes.stop(process, GRACE)
+
+
+def answers(process: subprocess.Popen[bytes], port: int) -> bool:
+    """Wait until the app answers; return False when it ended, or took too long."""
+    deadline = time.monotonic() + BOOT
+    while process.poll() is None and time.monotonic() < deadline:
+        connection = http.client.HTTPConnection(HOST, port, timeout=2)
+        try:
+            connection.request("GET", "/v1/info")
+            if connection.getresponse().status == http.HTTPStatus.OK:
+                return True
+        except OSError:
+            time.sleep(0.05)
+        finally:
+            connection.close()
+    return False
+
+
+def what_to_try(port: int) -> str:
+    """Return the demo's text: its address, and three commands to paste."""
+    address = f"http://{HOST}:{port}"
+    body = '{"task": "hello", "kwargs": {"name": "Ada"}}'
+    if sys.platform == "win32":  # Its shells take double quotes only.
+        body = body.replace('"', '\\"')
+        post = f'-H "content-type: application/json" -d "{body}"'
+    else:
+        post = f"-H 'content-type: application/json' -d '{body}'"
+    return f"""
+The finished system is at {address}. Ctrl+C ends it.
+
+In a second terminal, start a job; the answer is its uid:
+curl -s -X POST {address}/v1/job {post}
+
+Ask for the job, with that uid in place of UID:
+curl -s {address}/v1/job/UID
+
+See the servers, the worker and the queue:
+curl -s {address}/v1/info
+"""
+
+
+def require_port(port: int) -> None:
+    """Make sure that an app can listen on a port.
+
+    Raises: WorkshopError, saying who has it, when it cannot.
+    """
+    with socket.socket() as probe:
+        if sys.platform != "win32":  # There it would let us take a port in use.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OverflowError:
+            raise WorkshopError(
+                f"There is no port {port}: choose 1024-65535."
+            ) from None
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise WorkshopError(port_taken(port)) from None
+            raise WorkshopError(
+                f"Cannot listen on port {port}: {error.strerror}. "
+                "Choose another with --port, 1024-65535."
+            ) from None
+
+
+def port_taken(port: int) -> str:
+    """Say who has a port, and what can be done about it."""
+    owners = processes.listening_on(port)
+    other = f"choose another port: --port {port + 1}"
+    if not owners:
+        return f"Port {port} is taken by another program. End it, or {other}"
+    pids = " ".join(str(owner.pid) for owner in owners)
+    end = f"taskkill /F /PID {pids}" if sys.platform == "win32" else f"kill {pids}"
+    names = ", ".join(f"{owner.name()} (pid {owner.pid})" for owner in owners)
+    left = (
+        " left over from a Sanic that was killed" if processes.orphaned(owners) else ""
+    )
+    return f"Port {port} is taken by {names}{left}.\nEnd it with: {end}\nOr {other}"

@@ -1,0 +1,141 @@
+"""Runs test suites against an app, as a pytest of its own, and reads its report."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from workshop import processes
+from workshop.steps import Repository
+
+GRACE = 10.0
+"""Seconds an interrupted pytest may take to end its servers."""
+PYTEST_RAN = (0, 1)
+"""Its exit statuses when it came to the end: all passed, or some failed."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """How one test ended; a line of the report (see tests/conftest.py)."""
+
+    nodeid: str
+    suite: str
+    todo: str | None
+    title: str
+    """The behaviour that was tested, in words."""
+    outcome: str
+    """"passed", "failed", or "error" (not in the test itself, but around it)."""
+    phase: str
+    """"setup", "call" or "teardown": where it failed."""
+    assertion: bool
+    """Whether the failure is an AssertionError."""
+    message: str
+    """What the learner is to read."""
+    seconds: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing was wrong."""
+        return self.outcome == "passed"
+
+
+class SuiteRun:
+    """Some suites, run against one app. ``poll`` it until ``finished``."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        suites: list[Path],
+        app: Path | None,
+        name: str,
+    ) -> None:
+        """Start pytest.
+
+        Takes: ``suites``, the test folders, in the order to run them; ``app``, the
+        app's folder, or None for tests that need none; ``name``, which the log and the
+        report get.
+        """
+        repository.state.mkdir(exist_ok=True)
+        self.log = repository.state / f"{name}.log"
+        """All that pytest printed."""
+        self.records: list[Record] = []
+        self.todos: dict[str, str | None] = {}
+        """The todo of each test that pytest is going to run, by the test's id."""
+        self._report = repository.state / f"{name}.jsonl"
+        self._report.write_bytes(b"")
+        self._read = 0
+        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
+        command += ["--color=no", *(str(s) for s in suites)]
+        if app is not None:
+            command += ["--app", str(app)]
+        command += ["--report", str(self._report)]
+        with self.log.open("wb") as log:
+            self._process = processes.start(
+                command, cwd=repository.root, env={"PYTHONUNBUFFERED": "1"}, output=log
+            )
+
+    @property
+    def status(self) -> int | None:
+        """pytest's exit status; None while it runs."""
+        return self._process.poll()
+
+    @property
+    def collected(self) -> list[str]:
+        """The ids of the tests that pytest is going to run."""
+        return list(self.todos)
+
+    def poll(self) -> list[Record]:
+        """Return the records that have come since the last call."""
+        with self._report.open("rb") as file:
+            file.seek(self._read)
+            fresh = file.read()
+        whole = fresh[: fresh.rfind(b"\n") + 1]  # The last line may be half written.
+        self._read += len(whole)
+        records = []
+        for line in whole.splitlines():
+            entry: dict[str, Any] = json.loads(line)
+            if "collected" in entry:
+                todos = entry.get("todos", {})
+                self.todos = {test: todos.get(test) for test in entry["collected"]}
+            else:
+                records.append(
+                    Record(**{f.name: entry[f.name] for f in fields(Record)})
+                )
+        self.records += records
+        return records
+
+    def wait(self, seconds: float) -> bool:
+        """Wait a while for pytest to end; return whether it has."""
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def stop(self) -> None:
+        """End pytest and every server below it."""
+        processes.stop(self._process, GRACE)
+
+    def broken(self) -> str | None:
+        """Tell why the results of a finished run are not to be believed, if so."""
+        failed = [record for record in self.records if not record.passed]
+        reported = {record.nodeid for record in self.records}
+        silent = [test for test in self.todos if test not in reported]
+        if self.status not in PYTEST_RAN:
+            return f"pytest ended with status {self.status}"
+        if not self.todos:
+            return "pytest found no tests"
+        if silent:
+            return f"{len(silent)} tests said nothing, the first is {silent[0]}"
+        if bool(failed) != bool(self.status):
+            return f"pytest ended with status {self.status} and {len(failed)} failures"
+        return None
+
+
+def suite_of(nodeid: str) -> str:
+    """Return the suite of a test: tests/01_some_name/... is of 01_some_name."""
+    return nodeid.split("/")[1]
