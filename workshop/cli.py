@@ -30,7 +30,7 @@ StepNumber = Annotated[int, typer.Argument(metavar="N", help="The step's number.
 OfSolution = Annotated[
     bool, typer.Option("--solution", help="The step's solution, not your app.")
 ]
-Port = Annotated[int, typer.Option(help="The port to listen on.")]
+Port = Annotated[int, typer.Option(min=1, max=65535, help="The port to use.")]
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -164,15 +164,26 @@ def listening_on(port: int) -> list[psutil.Process]:
     return found
 
 
-def orphaned(processes: list[psutil.Process]) -> bool:
-    """Tell whether these are servers that outlived the Sanic that started them."""
+def left_behind(owners: list[psutil.Process]) -> list[psutil.Process]:
+    """Return all that outlived a killed Sanic, given those that hold its port.
+
+    A Sanic that runs holds the port itself, beside its servers. Where only processes
+    that multiprocessing has started hold it, their parent is dead; with them it left
+    others that hold no port: its Manager, its reloader, its worker.
+
+    Returns: those of one process group and one new parent; empty when Sanic runs.
+    """
     import psutil
 
-    try:
-        return all(
-            "multiprocessing" in " ".join(process.cmdline())
-            and psutil.Process(process.ppid()).name() != process.name()
-            for process in processes
-        )
-    except psutil.Error:
-        return False
+    def kin(process: psutil.Process) -> tuple[int, int] | None:
+        try:
+            if "multiprocessing" in " ".join(process.cmdline()):
+                return os.getpgid(process.pid), process.ppid()
+        except (psutil.Error, OSError):
+            pass
+        return None
+
+    families = {kin(owner) for owner in owners}
+    if sys.platform == "win32" or None in families:
+        return []
+    return [process for process in psutil.process_iter() if kin(process) in families]

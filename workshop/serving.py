@@ -24,6 +24,9 @@ BOOT = 60.0
 """Seconds the demo may take until it answers."""
 GRACE = 30.0
 """Seconds Sanic may take to end after Ctrl+C; a second Ctrl+C ends it at once."""
+GRACE_AT_START = 3.0
+"""The same before it answers: then there is no work to finish, and Sanic, which still
+waits for its servers to report, may never end by itself."""
 
 
 def sanic_command(port: int) -> list[str]:
@@ -65,18 +68,20 @@ def demo(repository: Repository, port: int, console: Console) -> int:
     env = {"SANIC_SAJE_DB": str(data / "jobs.jsonl")}
     with processes.interrupted_by_termination():
         process = processes.start([*sanic_command(port), "--no-motd"], app, env)
+        grace = GRACE_AT_START
         try:
             if not answers(process, port):
                 raise WorkshopError(
                     "The demo did not start; what Sanic said about it is above."
                 )
+            grace = GRACE
             say(console, what_to_try(port))
             return process.wait()
         except KeyboardInterrupt:
-            processes.stop(process, GRACE)
+            processes.stop(process, grace)
             return process.returncode
         finally:
-            processes.stop(process, GRACE)
+            processes.stop(process, grace)
 
 
 def answers(process: subprocess.Popen[bytes], port: int) -> bool:
@@ -128,10 +133,6 @@ def require_port(port: int) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
-        except OverflowError:
-            raise WorkshopError(
-                f"There is no port {port}: choose 1024-65535."
-            ) from None
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise WorkshopError(port_taken(port)) from None
@@ -143,14 +144,18 @@ def require_port(port: int) -> None:
 
 def port_taken(port: int) -> str:
     """Say who has a port, and what can be done about it."""
-    owners = processes.listening_on(port)
     other = f"choose another port: --port {port + 1}"
+    owners = processes.listening_on(port)
     if not owners:
         return f"Port {port} is taken by another program. End it, or {other}"
-    pids = " ".join(str(owner.pid) for owner in owners)
-    end = f"taskkill /F /PID {pids}" if sys.platform == "win32" else f"kill {pids}"
+    what = "taken by"
+    if left := processes.left_behind(owners):
+        owners = left
+        what = "still held by what a killed Sanic left behind:"
+    # The servers of a Sanic end with it.
+    pids = {owner.pid for owner in owners}
+    owners = [owner for owner in owners if owner.ppid() not in pids]
     names = ", ".join(f"{owner.name()} (pid {owner.pid})" for owner in owners)
-    left = (
-        " left over from a Sanic that was killed" if processes.orphaned(owners) else ""
-    )
-    return f"Port {port} is taken by {names}{left}.\nEnd it with: {end}\nOr {other}"
+    end = "taskkill /F /PID" if sys.platform == "win32" else "kill"
+    end += "".join(f" {owner.pid}" for owner in owners)
+    return f"Port {port} is {what} {names}.\nEnd it with: {end}\nOr {other}"

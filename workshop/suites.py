@@ -12,7 +12,7 @@ from typing import Any
 from workshop import processes
 from workshop.steps import Repository
 
-GRACE = 10.0
+GRACE = 5.0
 """Seconds an interrupted pytest may take to end its servers."""
 PYTEST_RAN = (0, 1)
 """Its exit statuses when it came to the end: all passed, or some failed."""

@@ -28,6 +28,12 @@ def create_app() -> Sanic:
     async def info(request: Request) -> JSONResponse:
         return json({"db": app.config.get("SAJE_DB")})
 
+    @app.after_server_start
+    async def ask(app: Sanic) -> None:
+        # Sanic answers "No change needed" once every server has reported to it. A
+        # Ctrl+C before that makes it wait for ever.
+        app.m.scale(2)
+
     return app
 '''
 
