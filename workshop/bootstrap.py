@@ -326,10 +326,10 @@ class Progress:
         first, _, rest = line.strip().partition(" ")
         if first == "Ignoring":  # A package of other systems.
             self.total -= 1
-        elif line.startswith(("Collecting ", "Requirement already satisfied: ")):
+        elif first in ("Collecting", "Processing", "Requirement"):
             self.done += 1
-            name = rest.removeprefix("already satisfied: ").split(" ")[0]
-            self._show(f"[{self.done:>2}/{self.total}] {name}")
+            name = rest.removeprefix("already satisfied: ").split(" (from")[0]
+            self._show(f"[{self.done:>2}/{self.total}] {Path(name).name}")
         elif line.startswith("Installing collected packages"):
             self._show(f"[{self.total}/{self.total}] unpacking")
 

@@ -131,15 +131,27 @@ def descendants(pid: int) -> set[psutil.Process]:
 
 
 def kill(processes: set[psutil.Process]) -> None:
-    """End processes by force, and wait until they are gone."""
+    """End processes by force, and wait until they are gone (5 s at most)."""
     import psutil
 
     for process in processes:
         try:
             process.kill()
-        except psutil.NoSuchProcess:
+        except psutil.Error:
             continue
-    psutil.wait_procs(processes, timeout=5)
+    deadline = time.monotonic() + 5
+    while any(map(is_alive, processes)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Tell whether a process still runs; one that only awaits its burial does not."""
+    import psutil
+
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def listening_on(port: int) -> list[psutil.Process]:

@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from tests.workshop.conftest import RunWorkshop
-from workshop import serving
+from workshop import processes, serving
 from workshop.errors import WorkshopError
 from workshop.steps import Repository
 
@@ -203,10 +203,9 @@ def test_left_over_servers_are_named(
     assert "what a killed Sanic left behind" in message
     advice = next(x for x in message.splitlines() if x.startswith("End it with: "))
     pids = {int(pid) for pid in advice.split("kill ")[1].split()}
-    assert pids == {p.pid for p in below if p.is_running()}
+    assert pids == {p.pid for p in below if processes.is_alive(p)}
     subprocess.run(shlex.split(advice.removeprefix("End it with: ")), check=True)
-    _, alive = psutil.wait_procs(below, timeout=DEADLINE)
-    assert not alive
+    until(lambda: not any(map(processes.is_alive, below)), "their end")
 
 
 @pytest.mark.parametrize("port_number", ["0", "70000", "eighty"])
@@ -265,7 +264,7 @@ def test_ctrl_c_leaves_no_process(
     below = psutil.Process(int(file.read_text()))
     os.killpg(process.pid, number)
     assert process.wait(DEADLINE) == 130
-    assert not below.is_running()
+    assert not processes.is_alive(below)
     text = (tmp_path / "output.txt").read_text()
     assert "Traceback" not in text
     assert text.endswith("Stopped.\n")

@@ -1,0 +1,108 @@
+"""verify: the matrix accepts what is as it must be, and nothing else."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.workshop.conftest import SUITES, RunWorkshop, write
+from workshop.steps import Repository
+
+
+def last_line(text: str) -> str:
+    """Return the line that counts."""
+    return text.splitlines()[-1]
+
+
+def test_verify_green(workshop: RunWorkshop) -> None:
+    """1 unit test; 2 + 3 tests of solutions pass; 2 + 3 of starters end as meant."""
+    done = workshop("verify")
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert last_line(done.stdout) == "11 passed, 0 failed"
+    assert re.search(r"solution 02 +│ 2 ok +│ 1 ok ", done.stdout)
+    assert re.search(r"starter 01 +│ 2 red as meant ", done.stdout)
+    assert re.search(r"starter 02 +│ 2 ok +│ 1 red as meant ", done.stdout)
+
+
+SUITE_1 = "tests/01_first/test_it.py"
+SUITE_2 = "tests/02_second/test_it.py"
+UNIT = "tests/workshop/test_it.py"
+SETUP = """import runpy, pytest
+
+@pytest.fixture(autouse=True)
+def up(app):
+    assert 'solutions' in str(app)
+"""
+
+
+@pytest.mark.parametrize(
+    ("edits", "tally", "words"),
+    [
+        pytest.param(
+            [
+                (UNIT, "'''It is.'''", "assert not 'it is'"),
+                ("solutions/02_second/app/answer.py", "six * 7", "six + 7"),
+                ("steps/02_second/app/answer.py", "six * 7", "six + 7"),
+                ("steps/01_first/app/answer.py", "return 0", "return 42"),
+                ("steps/01_first/app/answer.py", 'return ""', "raise OSError"),
+            ],
+            "6 passed, 5 failed",
+            [
+                f"{UNIT}::test_unit:",
+                f"solution 02: {SUITE_1}::test_answer (TODO 1.1) must pass, but:",
+                f"starter 02: {SUITE_1}::test_answer (TODO 1.1) must pass, but:",
+                f"starter 01: {SUITE_1}::test_answer (TODO 1.1) passed; it must fail",
+                f"starter 01: {SUITE_1}::test_question (TODO 1.2) must fail by an "
+                "assertion in the test, but broke in its call",
+                "your own edits of steps/ count",
+            ],
+            id="tests that end otherwise",
+        ),
+        pytest.param(
+            [
+                (UNIT, "def test_unit", "def not_a_test"),
+                (SUITE_1, '@pytest.mark.todo("1.1")', ""),
+                (SUITE_2, "import runpy, pytest", SETUP),
+            ],
+            "9 passed, 4 failed",
+            [
+                "unit tests: pytest ended with status 5",
+                "TODO 1.1 has no test",
+                "test_answer: its TODO is None, which step 1 does not have",
+                f"starter 02: {SUITE_2}::test_more (TODO 2.1) must fail by an "
+                "assertion in the test, but broke in its setup",
+            ],
+            id="tests that prove nothing",
+        ),
+        pytest.param(
+            [(SUITE_2, SUITES["02_second"], "")],
+            "9 passed, 3 failed",
+            ["solution 02: not one test of tests/02_second", "TODO 2.1 has no test"],
+            id="a suite without tests",
+        ),
+        pytest.param(
+            [(SUITE_1, "import runpy", "import nothing_of_this_name")],
+            "1 passed, ",
+            ["solution 02: pytest ended with status 2; what pytest printed is in "],
+            id="a suite that breaks",
+        ),
+    ],
+)
+def test_verify_red(
+    workshop: RunWorkshop,
+    small: Repository,
+    edits: list[tuple[str, str, str]],
+    tally: str,
+    words: list[str],
+) -> None:
+    """Each deviation is counted, told in words, and makes the status 1."""
+    for file, old, new in edits:
+        text = (small.root / file).read_text()
+        assert old in text
+        write(small.root / file, text.replace(old, new, 1))
+    done = workshop("verify")
+    assert done.returncode == 1
+    assert [phrase for phrase in words if phrase not in done.stdout] == []
+    assert last_line(done.stdout).startswith(tally), done.stdout

@@ -1,0 +1,317 @@
+"""The lessons: a lesson has its sections, and all that it names exists."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from workshop import bootstrap
+from workshop.errors import WorkshopError
+from workshop.steps import TODO, Repository, Step
+
+SECTIONS = (
+    "By the end you will",
+    "The idea",
+    "Predict",
+    "Build",
+    "Check",
+    "Since the article",
+    "Break it on purpose",
+    "Questions",
+    "Next",
+)
+SECTIONS_OF_00 = tuple(
+    {"Build": "Measure"}.get(name, name) for name in SECTIONS if name != "Check"
+)
+FEWEST_WORDS, MOST_WORDS = 400, 900
+RUNNER = re.compile(r"python3? -m workshop\b[^\n]*")
+FILE = re.compile(
+    r"[\w.-]+(/[\w.-]+)*/?\.(py|md|toml|txt|jsonl?|html|db|css|js|svg|png)"
+)
+FOLDER = re.compile(r"([\w.-]+/)+")
+SHELL = frozenset("&|;<>()")
+"""What ends a command's own arguments on a command line."""
+OURS = re.compile(r"(steps|solutions|tests|workshop|benchmarks)/[\w./-]+")
+MADE_BY_RUNNING = re.compile(r"\.jsonl$|\.db$|^\.venv|^\.workshop")
+"""Files that are there only while, or after, something runs."""
+
+
+@dataclass
+class Text:
+    """What the checks need to know of a Markdown file."""
+
+    headings: list[tuple[int, str, int]] = field(default_factory=list)
+    """Level, text and line of each, in order."""
+    fences: list[tuple[str, str, int]] = field(default_factory=list)
+    """Language, content and line of each code block."""
+    codes: list[tuple[str, int]] = field(default_factory=list)
+    """Content and line of each inline code."""
+    links: list[tuple[str, int]] = field(default_factory=list)
+    """Target and line of each link and image."""
+    words: int = 0
+    """Outside code blocks and tables."""
+    lines: list[str] = field(default_factory=list)
+
+
+def read(path: Path) -> Text:
+    """Read a Markdown file, as GitHub understands it."""
+    source = path.read_text(encoding="utf-8")
+    text = Text(lines=source.splitlines())
+    tokens = MarkdownIt("commonmark").enable("table").parse(source)
+    in_table = False
+    for index, token in enumerate(tokens):
+        line = token.map[0] + 1 if token.map else 0
+        if token.type in ("table_open", "table_close"):
+            in_table = token.type == "table_open"
+        elif token.type in ("fence", "code_block"):
+            text.fences.append((token.info.strip(), token.content, line))
+        elif token.type == "heading_open":
+            title = plain(tokens[index + 1])
+            text.headings.append((int(token.tag[1]), title, line))
+        elif token.type == "inline":
+            if not in_table:
+                text.words += len(plain(token).split())
+            for child in token.children or []:
+                if child.type == "code_inline":
+                    text.codes.append((child.content, line))
+                elif child.type in ("link_open", "image"):
+                    name = "href" if child.type == "link_open" else "src"
+                    text.links.append((str(child.attrs[name]), line))
+    return text
+
+
+def plain(inline: Token) -> str:
+    """Return the text of an inline token without its marks."""
+    return "".join(
+        child.content if child.type in ("text", "code_inline") else " "
+        for child in inline.children or []
+        if child.type in ("text", "code_inline", "softbreak", "hardbreak")
+    )
+
+
+def check(repository: Repository) -> list[str]:
+    """Check every lesson, and the README of the workshop.
+
+    Returns: what is wrong, each with its file and line; empty when all is well.
+    """
+    problems = []
+    for step in repository.steps():
+        path = repository.starter(step) / "README.md"
+        where = path.relative_to(repository.root).as_posix()
+        if not path.is_file():
+            problems.append(f"{where} is missing.")
+            continue
+        text = read(path)
+        found = [
+            *sections(text, step),
+            *diagram(text),
+            *length(text),
+            *todos(text, step),
+            *provided_files(text, step),
+            *answers(text),
+            *todo_ids(repository, text),
+            *links(repository, path, text),
+            *commands(repository, text),
+            *paths(repository, text, step),
+        ]
+        problems += [f"{where}{problem}" for problem in found]
+    top = repository.root / "README.md"
+    if not top.is_file():
+        return [*problems, "README.md is missing."]
+    text = read(top)
+    found = [*links(repository, top, text), *commands(repository, text)]
+    found += [*todo_ids(repository, text), *paths(repository, text, None)]
+    return problems + [f"README.md{problem}" for problem in found]
+
+
+def sections(text: Text, step: Step) -> Iterator[str]:
+    """Yield what is wrong with the title and the order of the sections."""
+    title = f"Step {step.number:02}: {step.title}"
+    titles = [heading for level, heading, _ in text.headings if level == 1]
+    if titles != [title]:
+        yield f": its one first heading must be '# {title}', not {titles}."
+    wanted = SECTIONS if step.number else SECTIONS_OF_00
+    found = tuple(heading for level, heading, _ in text.headings if level == 2)
+    if found != wanted:
+        yield (
+            f": its sections are {', '.join(found) or 'none'}; they must be "
+            f"{', '.join(wanted)}."
+        )
+
+
+def diagram(text: Text) -> Iterator[str]:
+    """Yield what is wrong with the diagram: one, in mermaid, before the building."""
+    at = [line for language, _, line in text.fences if language == "mermaid"]
+    if len(at) != 1:
+        yield f": it has {len(at)} mermaid blocks; it must have one."
+        return
+    limits = [
+        n for level, title, n in text.headings if (level, title) == (2, "Predict")
+    ]
+    if limits and at[0] > limits[0]:
+        yield f":{at[0]}: the diagram must come before the section Predict."
+
+
+def length(text: Text) -> Iterator[str]:
+    """Yield whether the lesson is too short or too long."""
+    if not FEWEST_WORDS <= text.words <= MOST_WORDS:
+        yield (
+            f": it has {text.words} words (code blocks and tables apart); "
+            f"{FEWEST_WORDS} to {MOST_WORDS} are right."
+        )
+
+
+def todos(text: Text, step: Step) -> Iterator[str]:
+    """Yield which todos have no part of their own in Build, naming their file."""
+    starts = [line for _, _, line in text.headings] + [len(text.lines) + 1]
+    in_build = section_lines(text, "Build")
+    parts = {
+        title: "\n".join(text.lines[line - 1 : min(n for n in starts if n > line) - 1])
+        for level, title, line in text.headings
+        if level == 3 and line in in_build
+    }
+    wanted = {f"TODO {todo.id}: {todo.title}": todo for todo in step.todos}
+    plain_titles = {title.replace("`", ""): todo for title, todo in wanted.items()}
+    for title, todo in plain_titles.items():
+        if title not in parts:
+            yield f": Build has no '### {title}'."
+        elif todo.file not in parts[title]:
+            yield f": '### {title}' does not name its file, {todo.file}."
+    for title in parts:
+        if title.startswith("TODO") and title not in plain_titles:
+            yield f": Build has '### {title}', which step.toml does not have so."
+
+
+def section_lines(text: Text, name: str) -> range:
+    """Return the numbers of the lines of a section, by its H2."""
+    starts = [(line, title) for level, title, line in text.headings if level == 2]
+    ends = [line for line, _ in starts[1:]] + [len(text.lines) + 1]
+    for (line, title), end in zip(starts, ends, strict=False):
+        if title == name:
+            return range(line, end)
+    return range(0)
+
+
+def provided_files(text: Text, step: Step) -> Iterator[str]:
+    """Yield which provided files the lesson does not name."""
+    everything = "\n".join(text.lines)
+    for name in sorted(step.provided):
+        if name not in everything:
+            yield f": it does not name {name}, which the step provides."
+
+
+def answers(text: Text) -> Iterator[str]:
+    """Yield whether the answers to the questions are in sight."""
+    lines = section_lines(text, "Questions")
+    part = "\n".join(text.lines[lines.start - 1 : lines.stop - 1]) if lines else ""
+    if part.count("<details>") == 0 or part.count("<details>") != part.count(
+        "</details>"
+    ):
+        yield ": in Questions the answers must be folded in <details>…</details>."
+
+
+def todo_ids(repository: Repository, text: Text) -> Iterator[str]:
+    """Yield TODO ids that no step has."""
+    ids = {todo.id for step in repository.steps() for todo in step.todos}
+    for number, line in enumerate(text.lines, start=1):
+        for todo_id in TODO.findall(line):
+            if todo_id not in ids:
+                yield f":{number}: there is no TODO {todo_id}."
+
+
+def links(repository: Repository, path: Path, text: Text) -> Iterator[str]:
+    """Yield relative links that lead to no file, or to no heading of it."""
+    for target, line in text.links:
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        file = (path.parent / name).resolve() if name else path
+        if not file.is_relative_to(repository.root.resolve()) or not file.exists():
+            yield f":{line}: the link to {target} leads to no file of the workshop."
+        elif anchor and (file.suffix != ".md" or anchor not in anchors(read(file))):
+            yield f":{line}: the link to {target} leads to no heading of that file."
+
+
+def anchors(text: Text) -> set[str]:
+    """Return the anchors that GitHub gives the headings of a text."""
+    seen: dict[str, int] = {}
+    found = set()
+    for _, title, _ in text.headings:
+        anchor = re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+        count = seen.get(anchor, 0)
+        seen[anchor] = count + 1
+        found.add(f"{anchor}-{count}" if count else anchor)
+    return found
+
+
+def commands(repository: Repository, text: Text) -> Iterator[str]:
+    """Yield command lines of the runner that it would not accept."""
+    for code, line in [*text.codes, *((c, n) for _, c, n in text.fences)]:
+        for match in RUNNER.finditer(code):
+            if problem := why_refused(repository, match[0]):
+                yield f":{line}: `{match[0].strip()}`: {problem}"
+
+
+def why_refused(repository: Repository, command: str) -> str | None:
+    """Try a command line on the runner, without carrying it out.
+
+    In it, N and N.k may stand for a step's number and a todo's id, DIR for a folder.
+
+    Returns: why the runner would refuse it; None when it would not.
+    """
+    import typer
+
+    from workshop import cli
+
+    lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
+    words = itertools.takewhile(lambda word: not set(word) <= SHELL, lexer)
+    steps = repository.steps()
+    todo = next((todo.id for step in steps for todo in step.todos), "")
+    stand_ins = {"N": str(steps[-1].number), "N.k": todo, "DIR": str(repository.root)}
+    try:
+        arguments = [stand_ins.get(word, word) for word in words]
+        del arguments[:3]  # python3 -m workshop
+        _, arguments = bootstrap.split_wheelhouse(arguments)
+        if not arguments:
+            return None
+        name, *rest = arguments
+        known = typer.main.get_group(cli.app).commands
+        if name not in known:
+            return f"there is no command {name}."
+        values = known[name].make_context(name, rest).params
+        if "step" in values:
+            repository.step(values["step"])
+        if "todo" in values:
+            repository.todo(values["todo"])
+    except typer.Exit:
+        return None  # It was a --help.
+    except typer.TyperException as error:
+        return error.format_message()
+    except (WorkshopError, ValueError) as error:
+        return str(error)
+    return None
+
+
+def paths(repository: Repository, text: Text, step: Step | None) -> Iterator[str]:
+    """Yield inline code that looks like a path of the workshop, and is none.
+
+    A path may be meant from the root, the step's folder or its solution's.
+
+    Takes: ``step``, whose lesson it is; None for the README, which is about the last.
+    """
+    step = step or repository.steps()[-1]
+    bases = [repository.root, repository.starter(step), repository.solution(step)]
+    for code, line in text.codes:
+        name = re.sub(r":\d+$", "", code)
+        looks = "/" in name and any(p.fullmatch(name) for p in (FILE, FOLDER, OURS))
+        if not looks or MADE_BY_RUNNING.search(name) or "NN" in name:
+            continue
+        if not any((base / name).exists() for base in bases):
+            yield f":{line}: there is no {code}."
