@@ -111,14 +111,14 @@ def missing_packages() -> list[str]:
     Returns: a phrase for each that is missing or of another version; empty when all
     are there.
     """
-    from importlib import metadata  # Here, as it takes a tenth of our 0.3 s.
-
     try:
         # It reads the environment markers ("; sys_platform == 'win32'"). pytest needs
         # it: where it is missing, so is pytest.
         from packaging.requirements import Requirement
     except ImportError:
         return ["packaging is not installed"]
+    from importlib import metadata  # Here, for it takes 20 ms that are seldom needed.
+
     missing = []
     for line in requirement_lines():
         requirement = Requirement(line)
@@ -329,7 +329,9 @@ class Progress:
         elif first in ("Collecting", "Processing", "Requirement"):
             self.done += 1
             name = rest.removeprefix("already satisfied: ").split(" (from")[0]
-            self._show(f"[{self.done:>2}/{self.total}] {Path(name).name}")
+            if name.endswith(".whl"):
+                name = "==".join(Path(name).name.split("-")[:2])
+            self._show(f"[{self.done:>2}/{self.total}] {name}")
         elif line.startswith("Installing collected packages"):
             self._show(f"[{self.total}/{self.total}] unpacking")
 

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from workshop import processes, results
 from workshop.errors import WorkshopError
+from workshop.output import say
 from workshop.results import Result
 from workshop.steps import Repository, Step
 from workshop.suites import Record, SuiteRun, suite_of
@@ -173,8 +174,3 @@ class Board:
     def _print(self, word: str, style: str, title: str) -> None:
         self._console.print(f"[{style}]{word:<4}[/]", end="")
         say(self._console, title)
-
-
-def say(console: Console, text: str) -> None:
-    """Print a text as it is: its lines not broken, its brackets no markup."""
-    console.print(text, markup=False, highlight=False, soft_wrap=True)

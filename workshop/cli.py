@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from workshop import bootstrap, results
 from workshop.errors import WorkshopError
+from workshop.output import console, say
 from workshop.steps import Repository
 
+PROGRAM = "python3 -m workshop"
 REPOSITORY = Repository(bootstrap.ROOT)
 PORT = 8000
 """Where an app listens unless --port says otherwise."""
@@ -38,23 +39,18 @@ def main(arguments: Sequence[str]) -> int:
 
     Returns: the exit status. Raises: WorkshopError for what the user can put right.
     """
+    if not arguments:
+        show_progress()
+        return 0
     try:
-        status = app(list(arguments), prog_name="workshop", standalone_mode=False)
+        status = app(list(arguments), prog_name=PROGRAM, standalone_mode=False)
     except typer.TyperException as error:
         raise WorkshopError(
-            f"{error.format_message()}\n"
-            "To see what there is: python3 -m workshop --help"
+            f"{error.format_message()}\nTo see what there is: {PROGRAM} --help"
         ) from None
     if status == bootstrap.INTERRUPTED:
         print("Stopped.", file=sys.stderr)
     return int(status or 0)
-
-
-@app.callback(invoke_without_command=True)
-def where_you_are(context: typer.Context) -> None:
-    """Show where the learner is; the default when no command is given."""
-    if context.invoked_subcommand is None:
-        show_progress()
 
 
 @app.command()
@@ -85,7 +81,7 @@ def check(
         bool, typer.Option("--all", help="What every failure says, not the first.")
     ] = False,
 ) -> int:
-    """Test a step's app, with the suites of its step and of those before."""
+    """Test a step's app: its own suite, then the earlier ones."""
     from workshop import checking
 
     require_packages()
@@ -98,8 +94,6 @@ def hint(
     todo: Annotated[str, typer.Argument(metavar="N.k", help="The TODO's id.")],
 ) -> None:
     """Show a hint for a TODO; each call shows one more."""
-    from workshop.checking import say
-
     chosen = REPOSITORY.todo(todo)
     level = results.next_hint_level(REPOSITORY, chosen.id, len(chosen.hints))
     out = console()
@@ -110,7 +104,7 @@ def hint(
 
 @app.command()
 def verify() -> int:
-    """Run every test there is: of the runner, the solutions and the starters."""
+    """Run every test there is, on all solutions and starters."""
     from workshop import verify as everything
 
     require_packages()
@@ -119,8 +113,6 @@ def verify() -> int:
 
 def show_progress() -> None:
     """Print each step with its state, and the one command to type next."""
-    from workshop.checking import say
-
     table = Table("step", "title", "minutes", "state", box=None)
     upcoming = "python3 -m workshop demo"
     lesson = None
@@ -155,8 +147,3 @@ def require_packages() -> None:
             f"The installed packages are not as they must be: {missing[0]}.\n"
             "Type the command again: that installs the packages anew."
         )
-
-
-def console() -> Console:
-    """Return what to print to."""
-    return Console(highlight=False)

@@ -13,8 +13,8 @@ from pathlib import Path
 from rich.console import Console
 
 from workshop import processes, results
-from workshop.checking import say
 from workshop.errors import WorkshopError
+from workshop.output import say
 from workshop.results import Result
 from workshop.steps import Repository, Step
 

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from workshop import evenness, processes
-from workshop.checking import say
+from workshop.output import say
 from workshop.steps import Repository, Step
 from workshop.suites import Record, SuiteRun, suite_of
 

@@ -133,7 +133,7 @@ def test_makes_the_environment_once(bare: Bare, wheelhouse: Path) -> None:
     first = bare.run("check", "--wheelhouse", str(wheelhouse), "1")
     assert first.stdout == f"{bare.venv} check 1\n"
     assert first.returncode == 7
-    assert "[ 1/1] tiny" in first.stderr
+    assert "[ 1/1] tiny==1.0\n" in first.stderr
     assert first.stderr.splitlines()[-1].startswith(
         "Installed 1 packages into .venv in"
     )
