@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,7 @@ class SuiteRun:
         report get.
         """
         repository.state.mkdir(exist_ok=True)
+        self.began = time.monotonic()
         self.log = repository.state / f"{name}.log"
         """All that pytest printed."""
         self.records: list[Record] = []

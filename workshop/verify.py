@@ -73,19 +73,22 @@ def verify(repository: Repository, console: Console) -> int:
     tally = Tally()
     rows = rows_of(repository.steps())
     cells: dict[tuple[str, str], str] = {}
-    with processes.interrupted_by_termination():
-        began = time.monotonic()
-        with closing(finished([partial(start_unit_tests, repository)])) as runs:
-            for _, run in runs:
+    jobs = [partial(start_unit_tests, repository)]
+    jobs += [partial(start_row, repository, row) for row in rows]
+    began = time.monotonic()
+    with (
+        processes.interrupted_by_termination(),
+        closing(finished(jobs)) as runs,
+    ):
+        for index, run in runs:
+            if index == 0:
+                name = "unit tests"
                 judge_unit_tests(run, tally)
-                say(console, f"Unit tests: {len(run.records)}, {since(began)}")
-        began = time.monotonic()
-        jobs = [partial(start_row, repository, row) for row in rows]
-        with closing(finished(jobs)) as runs:
-            for index, run in runs:
-                judge_row(rows[index], run, tally, cells)
-                say(console, f"{rows[index].name}: {len(run.records)} tests")
-    say(console, f"Matrix: {since(began)}\n")
+            else:
+                name = rows[index - 1].name
+                judge_row(rows[index - 1], run, tally, cells)
+            say(console, f"{name}: {len(run.records)} tests, {since(run.began)}")
+    say(console, f"All of it: {since(began)}\n")
     console.print(matrix_table(rows, cells))
     console.print(evenness_table(repository))
     for deviation in tally.deviations:
