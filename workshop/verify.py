@@ -23,6 +23,7 @@ from workshop.suites import Record, SuiteRun, suite_of
 
 AT_ONCE = 2
 """Apps under test at the same time."""
+LOG_LINES = 15
 POLL = 0.1
 """Seconds between two looks at the runs."""
 
@@ -160,7 +161,7 @@ def judge_unit_tests(run: SuiteRun, tally: Tally) -> None:
     for record in run.records:
         tally.expect(None if record.passed else f"{record.nodeid}:\n{record.message}")
     if broken := run.broken():
-        tally.expect(f"unit tests: {broken}; what pytest printed is in {run.log}")
+        tally.expect(f"unit tests: {broken}; pytest said:\n{end_of_log(run)}")
 
 
 def judge_row(
@@ -171,7 +172,7 @@ def judge_row(
     Takes: ``cells``, which gets the row's texts, by row and suite.
     """
     if broken := run.broken():
-        tally.expect(f"{row.name}: {broken}; what pytest printed is in {run.log}")
+        tally.expect(f"{row.name}: {broken}; pytest said:\n{end_of_log(run)}")
     for step in row.suites:
         suite = step.name
         records = [record for record in run.records if record.suite == suite]
@@ -190,6 +191,12 @@ def judge_row(
         if suite == row.step.name and row.solution:
             for problem in untied(step, run.todos):
                 tally.expect(problem)
+
+
+def end_of_log(run: SuiteRun) -> str:
+    """Return the last of what pytest printed, and where the rest is."""
+    text = run.log.read_text(encoding="utf-8", errors="replace")
+    return "\n".join([*text.splitlines()[-LOG_LINES:], f"(all of it is in {run.log})"])
 
 
 def deviation(row: Row, record: Record, must_fail: bool) -> str | None:

@@ -85,7 +85,10 @@ def up(app):
         pytest.param(
             [(SUITE_1, "import runpy", "import nothing_of_this_name")],
             "1 passed, ",
-            ["solution 02: pytest ended with status 2; what pytest printed is in "],
+            [
+                "solution 02: pytest ended with status 2; pytest said:\n",
+                "No module named 'nothing_of_this_name'",
+            ],
             id="a suite that breaks",
         ),
     ],
