@@ -6,6 +6,7 @@ import time
 from collections import defaultdict
 
 from rich.console import Console
+from rich.text import Text
 
 from workshop import processes, results
 from workshop.errors import WorkshopError
@@ -172,5 +173,6 @@ class Board:
             self._print("ok", "green", title)
 
     def _print(self, word: str, style: str, title: str) -> None:
-        self._console.print(f"[{style}]{word:<4}[/]", end="")
-        say(self._console, title)
+        # In one call: a half line would be lost to the status line below.
+        line = Text.assemble((f"{word:<4}", style), title)
+        self._console.print(line, soft_wrap=True)

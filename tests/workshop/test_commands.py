@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -65,6 +70,28 @@ def test_check_red(workshop: RunWorkshop) -> None:
     assert "the [answer] is 42" in done.stdout
     assert "no question" not in done.stdout
     assert "0 of 2 TODOs are green" in done.stdout
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a terminal of POSIX")
+def test_check_on_a_terminal(small: Repository) -> None:
+    """There, a line that moves below the others does not swallow any of them."""
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, str(small.root / "workshop"), "check", "1"],
+        stdout=theirs,
+        env={**os.environ, "TERM": "xterm"},
+    )
+    os.close(theirs)
+    seen = b""
+    with suppress(OSError):  # Linux ends the other side of a terminal so.
+        while part := os.read(ours, 4096):
+            seen += part
+    os.close(ours)
+    assert process.wait(20) == 1
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode())
+    lines = [line.rpartition("\r")[2] for line in text.split("\r\n")]
+    assert "red 1.1 Give the answer" in lines
+    assert "red 1.2 Ask the [question]" in lines
 
 
 def test_check_all_prints_every_failure(workshop: RunWorkshop) -> None:
