@@ -1,0 +1,43 @@
+"""How SAJE writes things down."""
+
+import json
+
+MAX_DEPTH = 64
+"""Levels of nesting that a message may have. JSON parsers stop at about a
+thousand, each at another number; far below that, all of them agree."""
+
+
+def encode(value: object) -> str:
+    """Write a value as one line of JSON that every process can read back.
+
+    Args:
+        value: What to write: a message, a record, the result of a task.
+
+    Returns:
+        Compact JSON without line breaks.
+
+    Raises:
+        ValueError: The value would not survive the trip: it holds NaN or
+            Infinity, half of a surrogate pair, an object that JSON has no
+            form for, or it is nested deeper than MAX_DEPTH.
+    """
+    if _deeper_than(MAX_DEPTH, value):
+        raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
+    try:
+        line = json.dumps(
+            value, allow_nan=False, ensure_ascii=False, separators=(",", ":")
+        )
+        line.encode("utf-8")
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"it is not valid JSON: {error}") from error
+    return line
+
+
+def _deeper_than(levels: int, value: object) -> bool:
+    if isinstance(value, dict):
+        children = list(value.values())
+    elif isinstance(value, list | tuple):
+        children = list(value)
+    else:
+        return False
+    return levels == 0 or any(_deeper_than(levels - 1, child) for child in children)

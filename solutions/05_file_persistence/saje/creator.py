@@ -1,0 +1,61 @@
+"""create_saje(app): wires SAJE into Sanic. The only file that knows both."""
+
+from importlib import import_module
+from multiprocessing import Manager
+
+from sanic import Request, Sanic
+from sanic.log import logger
+
+from saje.backend import FileBackend
+from saje.client import SajeClient
+from saje.signals import ignore_second_stop
+from saje.worker import worker
+
+
+def create_saje(app: Sanic) -> None:
+    """Wire SAJE into an application. Call it once, in create_app().
+
+    Args:
+        app: The application. Its config has the settings, SAJE_*.
+    """
+    # Seconds that running jobs get to end in, when the server stops.
+    app.config.setdefault("SAJE_DRAIN", 5)
+    # The file that keeps the jobs.
+    app.config.setdefault("SAJE_DB", "jobs.jsonl")
+    # Every process has a registry of its own. This fills the servers'.
+    import_module(app.config.SAJE_TASKS)
+
+    @app.main_process_start
+    async def start(app: Sanic) -> None:
+        manager = Manager()
+        app.shared_ctx.saje_queue = manager.Queue()
+        undone = await FileBackend(app.config.SAJE_DB).recover()
+        if undone:
+            logger.warning("%d jobs were interrupted when the server ended", undone)
+
+    @app.main_process_ready
+    async def ready(app: Sanic) -> None:
+        app.manager.manage(
+            "SajeWorker",
+            worker,
+            {
+                "saje_queue": app.shared_ctx.saje_queue,
+                "drain": app.config.SAJE_DRAIN,
+                "tasks": app.config.SAJE_TASKS,
+                "db": app.config.SAJE_DB,
+            },
+            transient=True,  # a reload of the code restarts it
+        )
+        ignore_second_stop(app.config.SAJE_DRAIN)
+
+    @app.before_server_start
+    async def setup_saje(app: Sanic) -> None:
+        backend = FileBackend(app.config.SAJE_DB)
+        backend.refresh()
+        app.ctx.saje = SajeClient(app.shared_ctx.saje_queue, backend)
+
+    def get_client(request: Request) -> SajeClient:
+        client: SajeClient = request.app.ctx.saje
+        return client
+
+    app.ext.add_dependency(SajeClient, get_client)

@@ -1,0 +1,73 @@
+"""Scheduler: from the queue to running asyncio tasks."""
+
+import asyncio
+import json
+import time  # TODO 2.3: not needed any more
+from queue import Empty, Queue
+from threading import Thread
+
+from sanic.log import logger
+
+from saje.signals import end_within, orphaned
+
+LOOK_UP = 0.2
+"""Seconds between two looks up from an empty queue: is it time to stop? No job
+waits for this: `get` returns at once when there is one."""
+
+GRACE = 1.0
+"""Seconds that jobs get to record that they were interrupted."""
+
+
+async def greet(name: str = "World", seconds: float = 3.0) -> None:
+    """Stand in for every job until step 04: greet, take time, say goodbye."""
+    logger.info("Hello, %s.", name)
+    await asyncio.sleep(seconds)
+    logger.info("Goodbye, %s.", name)
+
+
+class Scheduler:
+    """Takes messages off the queue and runs them, all at the same time."""
+
+    def __init__(self, queue: Queue[str], drain: float) -> None:
+        self.queue = queue
+        self.drain = drain
+        self.jobs: set[asyncio.Task[None]] = set()  # until each has ended
+        self.stopping = False
+
+    async def run(self) -> None:
+        """Run jobs until `stop` is called, then let them end."""
+        receiver = Thread(
+            target=self._receive, args=(asyncio.get_running_loop(),), daemon=True
+        )
+        receiver.start()
+        await asyncio.to_thread(receiver.join)
+        await self._drain()
+
+    def stop(self) -> None:
+        """Take no more jobs. Safe to call from a signal handler, and twice."""
+        self.stopping = True
+
+    def _receive(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Wait for messages, in a thread: `get` blocks, and the loop must not."""
+        while not self.stopping:
+            # TODO 2.3: get a message from the queue, waiting LOOK_UP seconds at
+            # most, and hand it to self._start on the loop. When the queue is
+            # Empty and this process is orphaned(), or when the queue is gone
+            # (EOFError, OSError), set self.drain to 0 and stop.
+            time.sleep(LOOK_UP)
+        end_within(self.drain + GRACE)
+
+    def _start(self, message: str) -> None:
+        try:
+            job = greet(**json.loads(message)["kwargs"])
+        except (LookupError, TypeError, ValueError) as error:
+            logger.error("Skipped the message %r: %r", message, error)
+            return
+        task = asyncio.create_task(job)
+        self.jobs.add(task)
+        task.add_done_callback(self.jobs.discard)
+
+    async def _drain(self) -> None:
+        """Give the jobs that still run time to end, then interrupt them."""
+        # TODO 2.4: wait until self.jobs have ended, for self.drain seconds at
+        # most. Cancel those that are late, and wait until they have ended.

@@ -1,0 +1,40 @@
+"""create_saje(app): wires SAJE into Sanic. The only file that knows both."""
+
+from multiprocessing import Manager
+
+from sanic import Sanic  # TODO 3.2: import Request, too
+
+# TODO 3.2: import SajeClient from saje.client.
+from saje.signals import ignore_second_stop
+from saje.worker import worker
+
+
+def create_saje(app: Sanic) -> None:
+    """Wire SAJE into an application. Call it once, in create_app().
+
+    Args:
+        app: The application. Its config has the settings, SAJE_*.
+    """
+    # Seconds that running jobs get to end in, when the server stops.
+    app.config.setdefault("SAJE_DRAIN", 5)
+
+    @app.main_process_start
+    async def start(app: Sanic) -> None:
+        manager = Manager()
+        app.shared_ctx.saje_queue = manager.Queue()
+
+    @app.main_process_ready
+    async def ready(app: Sanic) -> None:
+        app.manager.manage(
+            "SajeWorker",
+            worker,
+            {
+                "saje_queue": app.shared_ctx.saje_queue,
+                "drain": app.config.SAJE_DRAIN,
+            },
+            transient=True,  # a reload of the code restarts it
+        )
+        ignore_second_stop(app.config.SAJE_DRAIN)
+
+    # TODO 3.2: in a before_server_start listener, put a SajeClient on app.ctx.
+    # Then tell app.ext.add_dependency() how to get it from a request.
