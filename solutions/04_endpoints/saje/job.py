@@ -14,7 +14,6 @@ from sanic.log import logger
 from saje.model import Interrupted, describe
 from saje.task import Task
 
-
 THREADS = 8
 """Blocking tasks that run at a time. More would only share the same cores."""
 

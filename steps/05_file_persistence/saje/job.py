@@ -15,7 +15,6 @@ from saje.backend import Backend
 from saje.model import Interrupted, JobState, describe, encode, now
 from saje.task import Task
 
-
 THREADS = 8
 """Blocking tasks that run at a time. More would only share the same cores."""
 

@@ -1,0 +1,51 @@
+"""Step 03: a client for every handler that asks for it."""
+
+import json
+import uuid
+
+import pytest
+from app_server import AppServer, shown
+
+
+@pytest.mark.todo("3.1")
+@pytest.mark.parametrize("as_text", [False, True], ids=["dictionary", "string"])
+def test_send_puts_a_job_on_the_queue(server: AppServer, as_text: bool) -> None:
+    """saje.send() takes a job as a dictionary or as JSON text; the worker runs it."""
+    name = f"Sender {as_text}"
+    kwargs = {"name": name, "seconds": 0}
+    job = {"task": "hello", "uid": str(uuid.uuid4()), "kwargs": kwargs}
+    body = {"job": json.dumps(job) if as_text else job}
+    reply = server.request("POST", "/probe/send", body)
+    server.done = f"await saje.send({body['job']!r})"
+    server.expect(reply.status_code == 200, "no exception", shown(reply))
+    server.logged(f"Goodbye, {name}.")
+
+
+@pytest.mark.todo("3.2")
+def test_a_handler_gets_the_client(server: AppServer) -> None:
+    """A handler that asks for `saje: SajeClient` gets it, in every server."""
+    for reply in server.each_server("/probe/client").values():
+        server.expect(reply["type"] == "SajeClient", "a SajeClient", reply["type"])
+
+
+@pytest.mark.todo("3.3")
+def test_info_asks_for_the_client(server: AppServer) -> None:
+    """The handler of GET /v1/info gets the client and reports the depth."""
+    depth = server.get("/v1/info").json()["queue_depth"]
+    server.expect(depth == 0, "queue_depth 0", depth)
+    text = (server.app / "app" / "info.py").read_text(encoding="utf-8")
+    server.done = "read app/info.py"
+    server.expect("shared_ctx" not in text, "saje.depth()", "shared_ctx is still used")
+
+
+@pytest.mark.todo("3.4")
+def test_post_starts_a_job(server: AppServer) -> None:
+    """POST /v1/job answers 202 with a uid, and the worker runs the job."""
+    body = {"task": "hello", "kwargs": {"name": "Ada"}}
+    reply = server.request("POST", "/v1/job", body)
+    server.expect(reply.status_code == 202, "202 Accepted", shown(reply))
+    uid = str(uuid.UUID(reply.json()["uid"]))
+    server.expect(reply.json()["task"] == "hello", "its task", shown(reply))
+    location = reply.headers.get("location")
+    server.expect(location == f"/v1/job/{uid}", f"Location: /v1/job/{uid}", location)
+    server.logged("Hello, Ada.")

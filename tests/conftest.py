@@ -1,0 +1,138 @@
+"""Options, fixtures and the report of the checkpoint suites."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests" / "harness"))
+
+from app_server import AppServer, Checkpoint  # noqa: E402
+
+FAILURE = pytest.StashKey[str]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --app and --report."""
+    parser.addoption("--app", help="the app's folder, steps/NN_name by default")
+    parser.addoption("--report", help="a file that gets a line of JSON for each test")
+
+
+def suite_of(item: pytest.Item) -> str:
+    """Return the folder of a test, such as 01_shared_queue."""
+    return item.path.relative_to(ROOT / "tests").parts[0]
+
+
+def todo_of(item: pytest.Item) -> str | None:
+    """Return the id of the todo that a test checks."""
+    marker = item.get_closest_marker("todo")
+    return marker.args[0] if marker else None
+
+
+def title_of(item: pytest.Item) -> str:
+    """Return the behaviour that a test checks, in words."""
+    doc = getattr(item, "function", item).__doc__ or item.name
+    return str(doc).strip().splitlines()[0]
+
+
+def report(config: pytest.Config, entry: dict[str, Any]) -> None:
+    """Append a line to the report."""
+    if path := config.getoption("--report"):
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Report which tests are going to run."""
+    ids = [item.nodeid for item in session.items]
+    todos = {item.nodeid: todo_of(item) for item in session.items}
+    report(session.config, {"collected": ids, "todos": todos})
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Iterator[None]:
+    """Report how a test ended, in the words that a learner reads."""
+    outcome = yield
+    result = outcome.get_result()  # type: ignore[attr-defined]
+    if result.passed and result.when != "call":
+        return
+    if result.when == "teardown" and item.stash.get(FAILURE, None):
+        return
+    error = call.excinfo.value if call.excinfo else None
+    message = ""
+    if error is not None:
+        todo = todo_of(item)
+        message = f"{title_of(item)}\n{error if str(error) else result.longreprtext}"
+        if todo:
+            message += f"\nhint:     python3 -m workshop hint {todo}"
+        item.stash[FAILURE] = message
+        if isinstance(error, Checkpoint):
+            result.longrepr = message
+    report(
+        item.config,
+        {
+            "nodeid": item.nodeid,
+            "suite": suite_of(item),
+            "todo": todo_of(item),
+            "title": title_of(item),
+            "outcome": "passed"
+            if result.passed
+            else ("failed" if result.when == "call" else "error"),
+            "phase": result.when,
+            "assertion": isinstance(error, AssertionError),
+            "message": message,
+            "seconds": result.duration,
+        },
+    )
+
+
+def app_of(config: pytest.Config, suite: str) -> Path:
+    """Return the app that a suite checks: --app, or the step of its name."""
+    chosen = config.getoption("--app")
+    return Path(chosen).resolve() if chosen else ROOT / "steps" / suite
+
+
+StartServer = Callable[[], AppServer]
+_shared: dict[Path, AppServer] = {}
+
+
+@pytest.fixture
+def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StartServer]:
+    """Start servers of this test's own, all with the same data folder."""
+    servers: list[AppServer] = []
+    suite = re.sub(r".*/tests/([^/]+)/.*", r"\1", request.path.as_posix())
+
+    def begin() -> AppServer:
+        servers.append(AppServer(app_of(request.config, suite), tmp_path))
+        return servers[-1]
+
+    yield begin
+    for server in servers:
+        server.kill()
+
+
+@pytest.fixture
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AppServer:
+    """One server for all the tests that do not stop it."""
+    suite = re.sub(r".*/tests/([^/]+)/.*", r"\1", request.path.as_posix())
+    app = app_of(request.config, suite)
+    if app not in _shared:
+        _shared[app] = AppServer(app, tmp_path_factory.mktemp("data"))
+    return _shared[app]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """End the shared servers."""
+    for server in _shared.values():
+        server.kill()
