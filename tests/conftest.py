@@ -65,13 +65,9 @@ def pytest_runtest_makereport(
     result = outcome.get_result()  # type: ignore[attr-defined]
     if result.passed and result.when != "call":
         return
-    if result.skipped:  # it says why in pytest's log, and is no failure
-        result_passed, error = True, None
-    else:
-        result_passed = result.passed
-        error = call.excinfo.value if call.excinfo else None
     if result.when == "teardown" and item.stash.get(FAILURE, None):
         return
+    error = call.excinfo.value if call.excinfo else None
     message = ""
     if error is not None:
         todo = todo_of(item)
@@ -89,7 +85,7 @@ def pytest_runtest_makereport(
             "todo": todo_of(item),
             "title": title_of(item),
             "outcome": "passed"
-            if result_passed
+            if result.passed
             else ("failed" if result.when == "call" else "error"),
             "phase": result.when,
             "assertion": isinstance(error, AssertionError),
