@@ -315,9 +315,13 @@ def test_python_without_venv(bare: Bare, module: str) -> None:
 
 def test_folder_that_cannot_be_written(bare: Bare) -> None:
     """It says so, and what to do."""
-    # A file where the folder must be: that stops root, too, as no mode does.
-    write(bare.root / ".workshop", "")
-    said = two_lines(bare.run())
+    # No mode of a folder stops root, so the system's answer is given here.
+    site = bare.root.parent / "site"
+    refuse = (
+        "import os\ndef no(path, *_, **__): raise PermissionError(13, 'no', path)\n"
+    )
+    write(site / "sitecustomize.py", f"{refuse}os.mkdir = no\n")
+    said = two_lines(bare.run(PYTHONPATH=str(site)))
     assert said.startswith("Cannot write to ")
 
 
