@@ -317,9 +317,7 @@ def test_folder_that_cannot_be_written(bare: Bare) -> None:
     """It says so, and what to do."""
     # No mode of a folder stops root, so the system's answer is given here.
     site = bare.root.parent / "site"
-    refuse = (
-        "import os\ndef no(path, *_, **__): raise PermissionError(13, 'no', path)\n"
-    )
+    refuse = "import os\ndef no(path, *_): raise PermissionError(13, 'no', path)\n"
     write(site / "sitecustomize.py", f"{refuse}os.mkdir = no\n")
     said = two_lines(bare.run(PYTHONPATH=str(site)))
     assert said.startswith("Cannot write to ")
