@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
-from collections.abc import Callable, Iterator
+import tomllib
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "harness"))
 
-from app_server import AppServer, Checkpoint  # noqa: E402
+from app_server import DRAIN, AppServer, Checkpoint, StartServer  # noqa: E402
 
 FAILURE = pytest.StashKey[str]()
 
@@ -42,6 +43,13 @@ def title_of(item: pytest.Item) -> str:
     return str(doc).strip().splitlines()[0]
 
 
+@cache
+def files_of_todos(suite: str) -> dict[str, str]:
+    """Return the file of each todo of a step, by the todo's id."""
+    text = (ROOT / "steps" / suite / "step.toml").read_text(encoding="utf-8")
+    return {todo["id"]: todo["file"] for todo in tomllib.loads(text)["todo"]}
+
+
 def report(config: pytest.Config, entry: dict[str, Any]) -> None:
     """Append a line to the report."""
     if path := config.getoption("--report"):
@@ -54,6 +62,21 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     ids = [item.nodeid for item in session.items]
     todos = {item.nodeid: todo_of(item) for item in session.items}
     report(session.config, {"collected": ids, "todos": todos})
+
+
+def in_words(item: pytest.Item, error: BaseException, traceback: str) -> str:
+    """Return a failure as a learner reads it."""
+    todo = todo_of(item)
+    if todo is None:
+        return f"{title_of(item)}\n{error if str(error) else traceback}"
+    text = str(error)
+    if not isinstance(error, Checkpoint):
+        text = f"got:      an answer that the test cannot use:\n{traceback[-1000:]}"
+    return (
+        f"{title_of(item)}\n{text}\n"
+        f"file:     {files_of_todos(suite_of(item))[todo]} (TODO {todo})\n"
+        f"hint:     python3 -m workshop hint {todo}"
+    )
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -70,10 +93,7 @@ def pytest_runtest_makereport(
     error = call.excinfo.value if call.excinfo else None
     message = ""
     if error is not None:
-        todo = todo_of(item)
-        message = f"{title_of(item)}\n{error if str(error) else result.longreprtext}"
-        if todo:
-            message += f"\nhint:     python3 -m workshop hint {todo}"
+        message = in_words(item, error, result.longreprtext)
         item.stash[FAILURE] = message
         if isinstance(error, Checkpoint):
             result.longrepr = message
@@ -101,18 +121,35 @@ def app_of(config: pytest.Config, suite: str) -> Path:
     return Path(chosen).resolve() if chosen else ROOT / "steps" / suite
 
 
-StartServer = Callable[[], AppServer]
-_shared: dict[Path, AppServer] = {}
+class Servers:
+    """The servers that are shared by tests, and the apps that do not start."""
+
+    def __init__(self) -> None:
+        self.shared: dict[Path, AppServer] = {}
+        self.broken: dict[Path, Checkpoint] = {}
+
+    def start(self, app: Path, data: Path, drain: float = DRAIN) -> AppServer:
+        """Start an app; one that did not start is not waited for again."""
+        if app in self.broken:
+            raise self.broken[app]
+        try:
+            return AppServer(app, data, drain)
+        except Checkpoint as failure:
+            self.broken[app] = failure
+            raise
+
+
+SERVERS = Servers()
 
 
 @pytest.fixture
 def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StartServer]:
     """Start servers of this test's own, all with the same data folder."""
+    app = app_of(request.config, suite_of(request.node))
     servers: list[AppServer] = []
-    suite = re.sub(r".*/tests/([^/]+)/.*", r"\1", request.path.as_posix())
 
-    def begin() -> AppServer:
-        servers.append(AppServer(app_of(request.config, suite), tmp_path))
+    def begin(drain: float = DRAIN) -> AppServer:
+        servers.append(SERVERS.start(app, tmp_path, drain))
         return servers[-1]
 
     yield begin
@@ -125,14 +162,13 @@ def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> AppServer:
     """One server for all the tests that do not stop it."""
-    suite = re.sub(r".*/tests/([^/]+)/.*", r"\1", request.path.as_posix())
-    app = app_of(request.config, suite)
-    if app not in _shared:
-        _shared[app] = AppServer(app, tmp_path_factory.mktemp("data"))
-    return _shared[app]
+    app = app_of(request.config, suite_of(request.node))
+    if app not in SERVERS.shared:
+        SERVERS.shared[app] = SERVERS.start(app, tmp_path_factory.mktemp("data"))
+    return SERVERS.shared[app]
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """End the shared servers."""
-    for server in _shared.values():
+    for server in SERVERS.shared.values():
         server.kill()

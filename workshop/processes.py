@@ -92,6 +92,24 @@ def start(
     )
 
 
+def send_signal(
+    process: subprocess.Popen[bytes], number: int, to_group: bool = False
+) -> None:
+    """Signal a process that ``start`` has started.
+
+    Windows knows one such signal, Ctrl+Break, and only for a whole group.
+
+    Takes: ``number``, such as signal.SIGINT; ``to_group``, to signal all below it, too,
+    as a terminal does at Ctrl+C.
+    """
+    if sys.platform == "win32":
+        process.send_signal(signal.CTRL_BREAK_EVENT)
+    elif to_group:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
+
+
 def stop(process: subprocess.Popen[bytes], grace: float) -> None:
     """End a process and all below it: first by SIGINT, then, if need be, by force.
 
@@ -103,10 +121,7 @@ def stop(process: subprocess.Popen[bytes], grace: float) -> None:
     family = descendants(process.pid)
     try:
         if process.poll() is None:
-            interrupt = signal.SIGINT
-            if sys.platform == "win32":
-                interrupt = signal.CTRL_BREAK_EVENT
-            process.send_signal(interrupt)
+            send_signal(process, signal.SIGINT)
         deadline = time.monotonic() + grace
         while process.poll() is None and time.monotonic() < deadline:
             # Looked at again and again: a child whose parent has gone is nobody's.
@@ -128,6 +143,26 @@ def descendants(pid: int) -> set[psutil.Process]:
         return set(psutil.Process(pid).children(recursive=True))
     except psutil.NoSuchProcess:
         return set()
+
+
+def session(leader: int) -> set[psutil.Process]:
+    """Return the living processes of a session, also those whose parent has died.
+
+    Windows has no sessions of this kind: there the set is empty.
+
+    Takes: ``leader``, the pid of a process that ``start`` has started.
+    """
+    import psutil
+
+    found = set()
+    if os.name == "posix":
+        for process in psutil.process_iter():
+            try:
+                if os.getsid(process.pid) == leader and is_alive(process):
+                    found.add(process)
+            except OSError:
+                continue
+    return found
 
 
 def kill(processes: set[psutil.Process]) -> None:

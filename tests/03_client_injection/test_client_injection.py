@@ -14,10 +14,7 @@ def test_send_puts_a_job_on_the_queue(server: AppServer, as_text: bool) -> None:
     name = f"Sender {as_text}"
     kwargs = {"name": name, "seconds": 0}
     job = {"task": "hello", "uid": str(uuid.uuid4()), "kwargs": kwargs}
-    body = {"job": json.dumps(job) if as_text else job}
-    reply = server.request("POST", "/probe/send", body)
-    server.done = f"await saje.send({body['job']!r})"
-    server.expect(reply.status_code == 200, "no exception", shown(reply))
+    server.send(json.dumps(job) if as_text else job)
     server.logged(f"Goodbye, {name}.")
 
 
@@ -34,7 +31,7 @@ def test_info_asks_for_the_client(server: AppServer) -> None:
     depth = server.get("/v1/info").json()["queue_depth"]
     server.expect(depth == 0, "queue_depth 0", depth)
     text = (server.app / "app" / "info.py").read_text(encoding="utf-8")
-    server.done = "read app/info.py"
+    server.did = "read app/info.py"
     server.expect("shared_ctx" not in text, "saje.depth()", "shared_ctx is still used")
 
 

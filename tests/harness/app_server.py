@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -12,14 +12,21 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import psutil
+from causes import likely_cause
+
+from workshop import processes
 
 HERE = Path(__file__).parent
 BOOT = 20.0  # seconds for the servers to come up
+STUCK = 4.0  # seconds without a word after a traceback: they will not come up
 WAIT = 8.0  # seconds for anything else to happen
+WAIT_AGAIN = 2.0  # the same, once something of this app did not happen
+DRAIN = 3.0  # seconds: SAJE_DRAIN
+SHOWN = 600  # characters of an answer, a body or a log that a failure shows
 
 
 class Checkpoint(AssertionError):
@@ -29,57 +36,56 @@ class Checkpoint(AssertionError):
 class AppServer:
     """Two servers, and the managed worker if there is one yet."""
 
-    def __init__(self, app: Path, data: Path) -> None:
+    def __init__(self, app: Path, data: Path, drain: float = DRAIN) -> None:
         self.app = app
         self.data = data
         self.log = data / f"log-{time.monotonic_ns()}.txt"
-        self.done = "started the app: sanic server:create_app --workers 2"
+        self.patience = WAIT
         self.port = free_port()
         self.known: set[psutil.Process] = set()
-        env = os.environ | {
+        command = [sys.executable, "-m", "sanic", "server:create_app", "--factory"]
+        command += ["--host=127.0.0.1", f"--port={self.port}", "--workers=2"]
+        self.did = "sanic " + " ".join(command[3:])
+        command[3] = "saje_probe:create_app"
+        env = {
             "PYTHONPATH": str(HERE),
             "SANIC_SAJE_DB": str(data / "jobs.jsonl"),
+            "SANIC_SAJE_DRAIN": str(drain),
             "SANIC_SAJE_TASKS": "saje_probe_tasks",
             "SANIC_NO_COLOR": "true",
             "PYTHONUNBUFFERED": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
         }
-        command = [sys.executable, "-m", "sanic", "saje_probe:create_app", "--factory"]
-        command += ["--host=127.0.0.1", f"--port={self.port}", "--workers=2"]
-        command += ["--no-motd"]
         with self.log.open("wb") as log:
-            self.main = subprocess.Popen(
-                command,
-                cwd=app,
-                env=env,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+            self.main = processes.start([*command, "--no-motd"], app, env, log)
         self.http = httpx.Client(
             base_url=f"http://127.0.0.1:{self.port}",
             timeout=10,
+            # Each request may go to another server, and none to a proxy.
             limits=httpx.Limits(max_keepalive_connections=0),
+            trust_env=False,
         )
         try:
-            self.until(self._ready, "both servers answer", BOOT)
-            self._settle()
+            self._boot()
         except BaseException:
             self.kill()
             raise
 
-    def _ready(self) -> bool:
-        if self.main.poll() is not None:
-            raise Checkpoint(
-                "The app did not start. It printed:\n" + self.output()[-3000:]
-            )
-        return self.output().count("Worker ready [") >= 2
-
-    def _settle(self) -> None:
-        # A signal that comes before Sanic's main process has seen that every
-        # server is up leaves it spinning for ever. This message is answered
-        # only after that.
+    def _boot(self) -> None:
+        began = changed = time.monotonic()
+        size = 0
+        while self.output().count("Worker ready [") < 2:
+            now = time.monotonic()
+            if size != (size := self.log.stat().st_size):
+                changed = now
+            stuck = "Traceback" in self.output() and now - changed > STUCK
+            ended = self.main.poll() is not None
+            if ended or stuck or now - began > BOOT:
+                got = "the app ended" if ended else "they do not"
+                raise self.failed("both servers come up", f"{got}\n{self.end_of_log()}")
+            time.sleep(0.02)
+        # A signal that comes before Sanic's main process has seen that every server
+        # is up leaves it waiting. This message is answered only after that.
         self.http.post("/probe/settle").raise_for_status()
         self.until(
             lambda: "No change needed" in self.output(), "the main process listens"
@@ -89,10 +95,23 @@ class AppServer:
         """Return what the app has printed so far."""
         return self.log.read_text(encoding="utf-8", errors="replace")
 
+    def end_of_log(self) -> str:
+        """Return the last of what the app has printed."""
+        return self.output()[-SHOWN * 2 :]
+
     def until(
-        self, condition: Callable[[], Any], expected: str, seconds: float = WAIT
+        self,
+        condition: Callable[[], Any],
+        expected: str,
+        seconds: float | None = None,
+        cause: str | None = None,
     ) -> Any:
-        """Wait for a condition; a Checkpoint says what did not come to be."""
+        """Wait for a condition; a Checkpoint says what did not come to be.
+
+        Takes: ``seconds``, how long at most; ``cause``, what is the likely cause when
+        it does not come to be. Returns: what the condition returned.
+        """
+        seconds = seconds or self.patience
         deadline = time.monotonic() + seconds
         last: Any = None
         while time.monotonic() < deadline:
@@ -104,31 +123,36 @@ class AppServer:
                 if last:
                     return last
             time.sleep(0.02)
-        raise self.failed(expected, f"{last!r} after {seconds:.0f} s")
+        # A learner's hang costs seconds: what was in vain once is tried for less.
+        self.patience = WAIT_AGAIN
+        got = f"not within {seconds:.0f} s"
+        if last not in (None, False):
+            got += f": {last!r:.{SHOWN}}"
+        raise self.failed(expected, got, cause)
 
-    def failed(self, expected: str, got: str) -> Checkpoint:
+    def failed(self, expected: str, got: str, cause: str | None = None) -> Checkpoint:
         """Return the failure: what was done, what came back, what was expected."""
-        cause = likely_cause(self.output())
-        text = f"done:     {self.done}\ngot:      {got}\nexpected: {expected}"
-        return Checkpoint(text + (f"\ncause:    {cause}" if cause else ""))
+        cause = cause or likely_cause(self.app, self.output())
+        lines = [f"did:      {self.did}", f"got:      {got}", f"expected: {expected}"]
+        return Checkpoint("\n".join(lines + ([f"cause:    {cause}"] if cause else [])))
 
-    def expect(self, condition: object, expected: str, got: object) -> None:
+    def expect(
+        self, condition: object, expected: str, got: object, cause: str | None = None
+    ) -> None:
         """Raise a Checkpoint unless the condition holds."""
         if not condition:
-            raise self.failed(expected, f"{got!s:.800}")
+            raise self.failed(expected, f"{got!s:.{SHOWN}}", cause)
 
     def request(
         self, method: str, path: str, body: Any = None, **kwargs: Any
     ) -> httpx.Response:
-        """Send a request and remember it as a curl line."""
-        self.done = f"curl -X {method} http://127.0.0.1:{self.port}{path}"
+        """Send a request, with a JSON body if there is one, and remember its curl."""
+        self.did = f"curl -i -X {method} http://127.0.0.1:{self.port}{path}"
         if body is not None:
             content = body if isinstance(body, bytes) else json.dumps(body).encode()
-            self.done += f" -H 'content-type: application/json' -d '{content[:200]!r}'"
+            self.did += f" -H 'content-type: application/json' -d {quoted(content)}"
             kwargs["content"] = content
-            kwargs["headers"] = {"content-type": "application/json"} | kwargs.get(
-                "headers", {}
-            )
+            kwargs["headers"] = {"content-type": "application/json"}
         try:
             return self.http.request(method, path, **kwargs)
         except httpx.HTTPError as error:
@@ -144,27 +168,28 @@ class AppServer:
         self.expect(reply.status_code == 202, "202 Accepted", shown(reply))
         return str(reply.json()["uid"])
 
-    def submit(self, name: str, seconds: float) -> None:
-        """Have the worker greet: by POST where there is one, else on the queue."""
-        kwargs = {"name": name, "seconds": seconds}
-        if (self.app / "saje" / "task.py").exists():
-            # A step in which only the endpoint is unfinished still greets.
-            reply = self.request("POST", "/v1/job", {"task": "hello", "kwargs": kwargs})
-            if reply.status_code == 202 and "read_job" not in self._unfinished():
-                return
+    def greet(self, name: str, seconds: float) -> None:
+        """Have the worker say hello, and goodbye some seconds later."""
         uid = "00000000-0000-4000-8000-000000000000"
-        message = json.dumps({"task": "hello", "uid": uid, "kwargs": kwargs})
-        self.put(message)
-
-    def _unfinished(self) -> str:
-        text = (self.app / "app" / "jobs.py").read_text(encoding="utf-8")
-        return "read_job" if "# TODO 4.2: refuse" in text else ""
+        kwargs = {"name": name, "seconds": seconds}
+        job = {"task": "hello", "uid": uid, "kwargs": kwargs}
+        # Once there are tasks, jobs go through the client, whatever is behind it.
+        if (self.app / "app" / "tasks.py").exists():
+            self.send(job)
+        else:
+            self.put(json.dumps(job))
 
     def put(self, message: str) -> None:
         """Put a message on the shared queue, from inside a server."""
         reply = self.http.post("/probe/queue", content=message.encode())
-        self.done = f"put on app.shared_ctx.saje_queue: {message}"
+        self.did = f"app.shared_ctx.saje_queue.put_nowait({message!r})"
         self.expect(reply.status_code == 200, "a queue that takes it", shown(reply))
+
+    def send(self, job: dict[str, Any] | str) -> None:
+        """Give a job to the client, inside a server."""
+        reply = self.request("POST", "/probe/send", {"job": job})
+        self.did = f"await saje.send({job!r})"
+        self.expect(reply.status_code == 200, "no exception", shown(reply))
 
     def each_server(self, path: str) -> dict[int, Any]:
         """GET a path until every server has answered; replies by pid."""
@@ -177,35 +202,43 @@ class AppServer:
 
         def all_answered() -> bool:
             # One connection, two requests: both go to the same server.
-            with httpx.Client(base_url=self.http.base_url, timeout=10) as client:
+            with httpx.Client(
+                base_url=self.http.base_url, timeout=10, trust_env=False
+            ) as client:
                 pid = client.get("/probe/pid").json()["pid"]
                 reply = client.get(path)
                 replies[pid] = reply.json()
             return replies.keys() == pids
 
+        self.did = f"curl http://127.0.0.1:{self.port}{path}"
         self.until(all_answered, "an answer from both servers")
-        self.done = f"curl http://127.0.0.1:{self.port}{path}, until both have answered"
         return replies
 
     def worker(self) -> psutil.Process:
         """Return the SajeWorker process, once it is ready."""
-        self.done = f"curl http://127.0.0.1:{self.port}/v1/info"
+        self.did = f"curl http://127.0.0.1:{self.port}/v1/info"
         workers = self.http.get("/v1/info").json()["workers"]
         found = [w["pid"] for name, w in workers.items() if "SajeWorker" in name]
-        self.expect(found, "a Sanic-SajeWorker-0 among the workers", sorted(workers))
+        self.expect(
+            found, "Sanic-SajeWorker-0 among the workers", f"only {sorted(workers)}"
+        )
         self.until(lambda: "SAJE worker ready" in self.output(), "the worker is ready")
         return psutil.Process(found[0])
 
-    def logged(self, text: str, seconds: float = WAIT) -> str:
+    def logged(
+        self, text: str, seconds: float | None = None, cause: str | None = None
+    ) -> str:
         """Wait for a text in the app's log; return the log."""
-        self.until(lambda: text in self.output(), f"{text!r} in the log", seconds)
+        expected = f"{text!r} in the log"
+        self.until(lambda: text in self.output(), expected, seconds, cause)
         return self.output()
 
     def outcome(self, uid: str) -> str:
         """Wait for the log line with which a job ended."""
         pattern = re.compile(rf"Job {uid} (succeeded|failed): .*")
+        expected = f"'Job {uid} succeeded: ...' or '... failed: ...' in the log"
         found: re.Match[str] = self.until(
-            lambda: pattern.search(self.output()), f"'Job {uid} succeeded or failed'"
+            lambda: pattern.search(self.output()), expected
         )
         return found[0].removeprefix(f"Job {uid} ")
 
@@ -223,21 +256,30 @@ class AppServer:
         result: dict[str, Any] = self.until(look, "a job that has ended")
         return result
 
+    def running(self, uid: str) -> None:
+        """Wait until a job runs."""
+        self.until(
+            lambda: self.details(uid, ended=False)["state"] == "running",
+            "a job that is running",
+        )
+
     def family(self) -> set[psutil.Process]:
         """Return every process of the app that is alive."""
-        try:
-            main = psutil.Process(self.main.pid)
-            self.known |= {main, *main.children(recursive=True)}
-        except psutil.NoSuchProcess:
-            pass
-        return {p for p in self.known if alive(p)}
+        self.known |= processes.descendants(self.main.pid)
+        self.known |= processes.session(self.main.pid)
+        return {process for process in self.known if processes.is_alive(process)}
 
-    def stop(self, number: int = signal.SIGINT, group: bool = True) -> int:
-        """Stop the app with a signal, as Ctrl+C does; return its exit status."""
+    def signal(self, number: int, to_group: bool = False) -> None:
+        """Send a signal to the main process; to the group, as a terminal does."""
+        self.family()  # to know them when their parent has gone
+        self.did = f"kill -{signal.Signals(number).name[3:]} {self.main.pid}"
+        processes.send_signal(self.main, number, to_group)
+
+    def kill_main(self) -> None:
+        """End the main process by force, and nothing else."""
         self.family()
-        send = os.killpg if group else os.kill
-        send(self.main.pid, number)
-        return self.ended()
+        self.did = f"kill -9 {self.main.pid}"
+        self.main.kill()
 
     def ended(self) -> int:
         """Wait until the app has ended; return its exit status."""
@@ -246,32 +288,55 @@ class AppServer:
         except subprocess.TimeoutExpired:
             raise self.failed("the app ends", "it still runs after 20 s") from None
 
+    def ended_well(self) -> None:
+        """Expect that the app ends with status 0, no traceback and no process left."""
+        status, log = self.ended(), self.end_of_log()
+        self.expect(status == 0, "exit status 0", f"{status}\n{log}")
+        self.expect("Traceback" not in self.output(), "no traceback", log)
+        self.nothing_left()
+
     def nothing_left(self) -> None:
         """Expect that no process of the app is alive."""
-        self.until(lambda: not self.family(), "no process is left")
+
+        def orphans() -> list[int]:
+            return sorted(process.pid for process in self.family())
+
+        self.until(
+            lambda: not orphans(),
+            "no process is left",
+            cause="a process does not end with Sanic's main process: does the worker "
+            "stop when on_stop() calls, and when it is orphaned()?",
+        )
 
     def kill(self) -> None:
-        """End every process, whatever state it is in."""
-        for process in self.family():
-            try:
-                process.kill()
-            except psutil.NoSuchProcess:
-                continue
+        """End every process, whatever state it is in; none may be left."""
+        processes.kill(self.family())
         self.main.wait(10)
         self.http.close()
+        if left := self.family():
+            raise AssertionError(f"These processes cannot be ended: {left}")
+
+
+class StartServer(Protocol):
+    """Starts the app in servers of the test's own."""
+
+    def __call__(self, drain: float = DRAIN) -> AppServer:
+        """Takes: ``drain``, its SAJE_DRAIN, in seconds."""
+
+
+def quoted(content: bytes) -> str:
+    """Return a body as a shell takes it; the beginning of a long one."""
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        return "$" + repr(content)[1:]
+    rest = f" ... ({len(content)} bytes)" if len(text) > SHOWN else ""
+    return shlex.quote(text[:SHOWN]) + rest
 
 
 def shown(reply: httpx.Response) -> str:
     """Return an answer as a failure shows it."""
-    return f"{reply.status_code} {reply.text[:500]}"
-
-
-def alive(process: psutil.Process) -> bool:
-    """Tell whether a process runs; a zombie does not."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    return f"{reply.status_code} {reply.text[:SHOWN]}"
 
 
 def free_port() -> int:
@@ -279,26 +344,3 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
-
-
-CAUSES = {
-    "was added to shared_ctx. It may not": "what you put on shared_ctx cannot be "
-    "shared between processes; use multiprocessing's Manager().Queue()",
-    "cannot pickle": "an argument of manage() or an object on shared_ctx cannot be "
-    "sent to another process",
-    "missing 1 required positional argument: 'saje'": "the client is not registered, "
-    "or too late: call app.ext.add_dependency() in create_saje() itself",
-    "has no attribute 'manager'": "app.manager exists only in main_process_ready",
-    "has no attribute 'saje_queue'": "nothing put saje_queue on app.shared_ctx, or "
-    "not in main_process_start",
-    "Address already in use": "the port is taken",
-}
-
-
-def likely_cause(output: str) -> str | None:
-    """Name a usual mistake that has left its mark in the log."""
-    for mark, cause in CAUSES.items():
-        if mark in output:
-            return cause
-    errors = re.findall(r"^\w*(?:Error|Exception)\b.*", output, re.MULTILINE)
-    return f"the app's log says: {errors[-1]}" if errors else None

@@ -60,12 +60,19 @@ def create_app() -> Sanic:
     with suppress(ImportError):
         from saje.client import SajeClient
 
-        async def client(request: Request, saje: SajeClient = None) -> HTTPResponse:  # type: ignore[assignment]
+        # A default, and yet the plain type: so that a handler for which nothing is
+        # registered can say so.
+        async def client(
+            request: Request,
+            saje: SajeClient = None,  # type: ignore[assignment]
+        ) -> HTTPResponse:
             return json({"type": type(saje).__name__})
 
-        async def send(request: Request, saje: SajeClient = None) -> HTTPResponse:  # type: ignore[assignment]
-            job = request.json["job"]
-            await saje.send(job)
+        async def send(
+            request: Request,
+            saje: SajeClient = None,  # type: ignore[assignment]
+        ) -> HTTPResponse:
+            await saje.send(request.json["job"])
             return json({})
 
         # Each app builds its own: the annotation must be the app's class.

@@ -1,7 +1,10 @@
 """Tasks that misbehave, beside those of the learner's app."""
 
 import asyncio
+import time
 from typing import Any
+
+from sanic.log import logger
 
 import app.tasks  # noqa: F401  (registers its tasks)
 from saje.task import Task
@@ -31,6 +34,17 @@ class RaisesInThread(Task):
     def run(self) -> None:
         """Raise what no future takes."""
         raise StopIteration
+
+
+class Blocks(Task):
+    """Never gives the event loop back."""
+
+    name = "probe_blocks"
+
+    async def run(self) -> None:
+        """Block for a minute."""
+        logger.info("The loop is blocked.")
+        time.sleep(60)
 
 
 class Unstorable(Task):

@@ -1,0 +1,168 @@
+"""The usual mistakes, by the marks they leave in an app's log and in its code."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+LISTENERS = {
+    "Manager": (
+        "main_process_start",
+        "every process that runs it gets a queue of its own, or gets it too late",
+    ),
+    "manage": (
+        "main_process_ready",
+        "app.manager is there only then, and only in the main process",
+    ),
+}
+"""In which listener a call belongs, and what goes wrong elsewhere."""
+
+NOT_SHARED = {
+    "queue.Queue": "its lock cannot be pickled for another process",
+    "queue.SimpleQueue": "it cannot be pickled for another process",
+    "asyncio.Queue": "it lives on one event loop, in one process",
+    "multiprocessing.Queue": "it belongs to the start method it was made under "
+    "(sanic issues 2751, 2789)",
+    "collections.deque": "each process gets a copy",
+    "dict": "each process gets a copy",
+    "list": "each process gets a copy",
+}
+"""What people put on shared_ctx, and why it is not shared."""
+
+MARKS = {
+    "was added to shared_ctx. It may not": "what is put on app.shared_ctx must be "
+    "made for sharing: take multiprocessing's Manager().Queue()",
+    "cannot pickle": "an argument of manage(), or an object on app.shared_ctx, cannot "
+    "be pickled for another process",
+    "Can't pickle": "an argument of manage(), or an object on app.shared_ctx, cannot "
+    "be pickled for another process: it must be found by its name in a module",
+    "missing 1 required positional argument: 'saje'": "the client is registered too "
+    "late, or not at all: call app.ext.add_dependency() in create_saje() itself, "
+    "outside of any listener",
+    "Task exception was never retrieved": "an exception in a task on the loop was seen "
+    "by nobody: catch it where the job is executed",
+    "no running event loop": "the loop was used from a thread: go through "
+    "loop.call_soon_threadsafe()",
+    "was never awaited": "a coroutine was called and not awaited",
+    "Set of Tasks/Futures is empty": "asyncio.wait() was given no task to wait for",
+    "Passing coroutines is forbidden": "asyncio.wait() takes tasks, not coroutines",
+    "address already in use": "the port was taken by another program: try again",
+}
+"""What the log says, and what that means."""
+
+
+def likely_cause(app: Path, log: str) -> str | None:
+    """Name a usual mistake of which there is a mark; None when there is none."""
+    return in_the_code(app) or in_the_log(app, log)
+
+
+def in_the_log(app: Path, log: str) -> str | None:
+    """Name the mistake that a log speaks of: a known one, or the last exception."""
+    where = ""
+    # The line of the app's own code that was reached last.
+    if own := re.findall(rf'File "{re.escape(str(app))}/?(.+?)", line (\d+)', log):
+        where = "{}, line {}: ".format(*own[-1])
+    for mark, cause in MARKS.items():
+        if mark.lower() in log.lower():
+            return where + cause
+    name = r"^(?:[a-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Exit)\b.*"
+    errors = re.findall(name, log, re.MULTILINE)
+    return f"{where}{errors[-1]}" if errors else None
+
+
+def in_the_code(app: Path) -> str | None:
+    """Name a mistake of wiring that can be read from saje/creator.py."""
+    file = app / "saje" / "creator.py"
+    try:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+    except OSError:
+        return None
+    except SyntaxError as error:
+        return f"saje/creator.py, line {error.lineno}: {error.msg}"
+    for line, mistake in wiring_mistakes(tree):
+        return f"saje/creator.py, line {line}: {mistake}"
+    return None
+
+
+def wiring_mistakes(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yield each mistake of wiring: its line, what is wrong, and what to do."""
+    names = imported(tree)
+    for node, listener in walk(tree, None):
+        if isinstance(node, ast.Call):
+            if mistake := wrong_call(dotted(node.func, names), listener):
+                yield node.lineno, mistake
+        elif isinstance(node, ast.Assign):
+            target = ast.unparse(node.targets[0])
+            made = kind(node.value, names)
+            if target.endswith("app.ctx.saje_queue"):
+                yield (
+                    node.lineno,
+                    "app.ctx belongs to one process; put the queue on app.shared_ctx",
+                )
+            elif target.endswith("shared_ctx.saje_queue") and made in NOT_SHARED:
+                yield (
+                    node.lineno,
+                    f"{made} is not shared: {NOT_SHARED[made]}. "
+                    "Take multiprocessing's Manager().Queue()",
+                )
+
+
+def wrong_call(name: str, listener: str | None) -> str | None:
+    """Tell what is wrong with calling something in a listener, or outside of any."""
+    short = name.rpartition(".")[2]
+    where = f"in {listener}" if listener else "outside of any listener"
+    belongs, why = LISTENERS.get(short, (listener, ""))
+    if belongs != listener:
+        return f"{short}() is called {where}; call it in {belongs}: {why}"
+    if name.endswith("ext.dependency"):
+        return (
+            "app.ext.dependency() takes an object that is ready; use "
+            "app.ext.add_dependency(SajeClient, get_client) in create_saje()"
+        )
+    if short == "add_dependency" and listener:
+        return (
+            f"add_dependency() in {listener} is too late, the handlers' signatures "
+            "are read before; call it in create_saje() itself"
+        )
+    return None
+
+
+def walk(node: ast.AST, listener: str | None) -> Iterator[tuple[ast.AST, str | None]]:
+    """Yield every node below one, each with the listener of Sanic's that it is in."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        for decorator in node.decorator_list:
+            text = ast.unparse(decorator)
+            if found := re.search(r"(main_process|before|after|reload)_\w+", text):
+                listener = found[0]
+    yield node, listener
+    for child in ast.iter_child_nodes(node):
+        yield from walk(child, listener)
+
+
+def imported(tree: ast.Module) -> dict[str, str]:
+    """Return what each imported name stands for, such as Queue: queue.Queue."""
+    names = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.asname or alias.name: alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                names[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+    return names
+
+
+def dotted(node: ast.expr, names: dict[str, str]) -> str:
+    """Return the full name of what is called."""
+    first, dot, rest = ast.unparse(node).partition(".")
+    return names.get(first, first) + dot + rest
+
+
+def kind(node: ast.expr, names: dict[str, str]) -> str:
+    """Return what an expression makes: the name it calls, dict, list, or nothing."""
+    if isinstance(node, ast.Dict):
+        return "dict"
+    if isinstance(node, ast.List):
+        return "list"
+    return dotted(node.func, names) if isinstance(node, ast.Call) else ""
