@@ -64,6 +64,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     report(session.config, {"collected": ids, "todos": todos})
 
 
+def read(file: Path) -> str:
+    """Return the text of a file, or nothing when it is not there."""
+    return file.read_text("utf-8", "replace") if file.exists() else ""
+
+
 def in_words(item: pytest.Item, error: BaseException, traceback: str) -> str:
     """Return a failure as a learner reads it."""
     todo = todo_of(item)
@@ -72,9 +77,13 @@ def in_words(item: pytest.Item, error: BaseException, traceback: str) -> str:
     text = str(error)
     if not isinstance(error, Checkpoint):
         text = f"got:      an answer that the test cannot use:\n{traceback[-1000:]}"
+    file = files_of_todos(suite_of(item))[todo]
+    still = ""
+    if f"TODO {todo}" in read(app_of(item.config, suite_of(item)) / file):
+        still = ", whose comment is still there"
     return (
         f"{title_of(item)}\n{text}\n"
-        f"file:     {files_of_todos(suite_of(item))[todo]} (TODO {todo})\n"
+        f"file:     {file} (TODO {todo}{still})\n"
         f"hint:     python3 -m workshop hint {todo}"
     )
 
@@ -165,6 +174,8 @@ def server(
     app = app_of(request.config, suite_of(request.node))
     if app not in SERVERS.shared:
         SERVERS.shared[app] = SERVERS.start(app, tmp_path_factory.mktemp("data"))
+    else:
+        SERVERS.shared[app].begin()
     return SERVERS.shared[app]
 
 

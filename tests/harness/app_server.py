@@ -23,7 +23,7 @@ from workshop import processes
 HERE = Path(__file__).parent
 BOOT = 20.0  # seconds for the servers to come up
 STUCK = 4.0  # seconds without a word after a traceback: they will not come up
-WAIT = 8.0  # seconds for anything else to happen
+WAIT = 5.0  # seconds for anything else to happen
 WAIT_AGAIN = 2.0  # the same, once something of this app did not happen
 DRAIN = 3.0  # seconds: SAJE_DRAIN
 SHOWN = 600  # characters of an answer, a body or a log that a failure shows
@@ -41,6 +41,8 @@ class AppServer:
         self.data = data
         self.log = data / f"log-{time.monotonic_ns()}.txt"
         self.patience = WAIT
+        self.booted = 0  # characters of the log: until the app was up
+        self.begun = 0  # the same: until this test began
         self.port = free_port()
         self.known: set[psutil.Process] = set()
         command = [sys.executable, "-m", "sanic", "server:create_app", "--factory"]
@@ -90,6 +92,20 @@ class AppServer:
         self.until(
             lambda: "No change needed" in self.output(), "the main process listens"
         )
+        deadline = time.monotonic() + STUCK
+        while self._worker_state() == "STARTED" and time.monotonic() < deadline:
+            if "SAJE worker ready" in self.output():
+                break
+            time.sleep(0.02)
+        self.booted = self.begun = len(self.output())
+
+    def _worker_state(self) -> str | None:
+        workers = self.http.get("/v1/info").json()["workers"]
+        return next((w["state"] for n, w in workers.items() if "SajeWorker" in n), None)
+
+    def begin(self) -> None:
+        """Forget what earlier tests have left in the log, when looking for causes."""
+        self.begun = len(self.output())
 
     def output(self) -> str:
         """Return what the app has printed so far."""
@@ -132,7 +148,8 @@ class AppServer:
 
     def failed(self, expected: str, got: str, cause: str | None = None) -> Checkpoint:
         """Return the failure: what was done, what came back, what was expected."""
-        cause = cause or likely_cause(self.app, self.output())
+        log = self.output()
+        cause = cause or likely_cause(self.app, log[self.begun :], log[: self.booted])
         lines = [f"did:      {self.did}", f"got:      {got}", f"expected: {expected}"]
         return Checkpoint("\n".join(lines + ([f"cause:    {cause}"] if cause else [])))
 

@@ -53,9 +53,13 @@ MARKS = {
 """What the log says, and what that means."""
 
 
-def likely_cause(app: Path, log: str) -> str | None:
-    """Name a usual mistake of which there is a mark; None when there is none."""
-    return in_the_code(app) or in_the_log(app, log)
+def likely_cause(app: Path, *logs: str) -> str | None:
+    """Name a usual mistake of which there is a mark; None when there is none.
+
+    Takes: ``logs``, the parts of the app's log to look at, the most telling one first.
+    """
+    found = (in_the_log(app, log) for log in logs)
+    return in_the_code(app) or next((cause for cause in found if cause), None)
 
 
 def in_the_log(app: Path, log: str) -> str | None:

@@ -2,6 +2,9 @@
 
 import os
 from contextlib import suppress
+from functools import cache
+from typing import Any
+from uuid import UUID
 
 import server
 from sanic import Blueprint, HTTPResponse, Request, Sanic, json
@@ -46,6 +49,38 @@ async def tasks(request: Request) -> HTTPResponse:
     return json(sorted(Task.registry))
 
 
+@cache
+def backend(file: str) -> Any:
+    """Return this process's FileBackend on a file."""
+    from saje.backend import FileBackend
+
+    return FileBackend(file)
+
+
+@bp.post("/store")
+async def store(request: Request) -> HTTPResponse:
+    """Record a change of a job."""
+    from saje.model import JobState
+
+    body = request.json
+    state = JobState(body.pop("state"))
+    await backend(body.pop("file")).store(UUID(body.pop("uid")), state, **body)
+    return json({})
+
+
+@bp.post("/fetch")
+async def fetch(request: Request) -> HTTPResponse:
+    """Answer with what a file has of a job, or null."""
+    details = await backend(request.json["file"]).fetch(UUID(request.json["uid"]))
+    return json({"pid": os.getpid(), "details": details and details.to_dict()})
+
+
+@bp.post("/recover")
+async def recover(request: Request) -> HTTPResponse:
+    """Mark as failed what a file has that did not end; answer how many there were."""
+    return json({"undone": await backend(request.json["file"]).recover()})
+
+
 @bp.post("/settle")
 async def settle(request: Request) -> HTTPResponse:
     """Ask the main process for what it has: it logs so once it listens."""
@@ -75,7 +110,15 @@ def create_app() -> Sanic:
             await saje.send(request.json["job"])
             return json({})
 
+        async def ask(
+            request: Request,
+            saje: SajeClient = None,  # type: ignore[assignment]
+        ) -> HTTPResponse:
+            details = await saje.fetch(UUID(request.json["uid"]))
+            return json({"details": details and details.to_dict()})
+
         # Each app builds its own: the annotation must be the app's class.
         app.add_route(client, "/probe/client")
         app.add_route(send, "/probe/send", methods=["POST"])
+        app.add_route(ask, "/probe/ask", methods=["POST"])
     return app

@@ -36,6 +36,31 @@ class RaisesInThread(Task):
         raise StopIteration
 
 
+class Says(Task):
+    """Says what it is told to."""
+
+    name = "probe_says"
+
+    async def run(self, text: str) -> str:
+        """Log the text, and return it."""
+        logger.info("Somebody says: %s", text)
+        return text
+
+
+class Computes(Task):
+    """A plain function that keeps the processor busy."""
+
+    name = "probe_computes"
+
+    def run(self, seconds: float) -> None:
+        """Compute for some seconds."""
+        logger.info("The computation begins.")
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            pass
+        logger.info("The computation ends.")
+
+
 class Blocks(Task):
     """Never gives the event loop back."""
 
