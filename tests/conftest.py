@@ -21,8 +21,9 @@ FAILURE = pytest.StashKey[str]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add --app and --report."""
+    """Add --app, --todo and --report."""
     parser.addoption("--app", help="the app's folder, steps/NN_name by default")
+    parser.addoption("--todo", help="the id of the only todo to test")
     parser.addoption("--report", help="a file that gets a line of JSON for each test")
 
 
@@ -55,6 +56,14 @@ def report(config: pytest.Config, entry: dict[str, Any]) -> None:
     if path := config.getoption("--report"):
         with Path(path).open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Keep the tests of one todo, where --todo names it."""
+    if chosen := config.getoption("--todo"):
+        items[:] = [item for item in items if todo_of(item) == chosen]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import itertools
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -165,6 +166,33 @@ def check_solution(repository: Repository, step: Step) -> Iterator[str]:
                         f"{hunk.old_line} there) outside every TODO; make both alike, "
                         f"or put a `# TODO {step.number}.k` there in the starter."
                     )
+
+
+def write_partway(repository: Repository, step: Step, last: str, folder: Path) -> None:
+    """Write an app in which a learner has done the first of a step's todos.
+
+    Takes: ``last``, the id of the last todo that is done; ``folder``, where the app
+    goes; what is there is removed.
+    """
+    ids = [todo.id for todo in step.todos]
+    done = set(ids[: ids.index(last) + 1])
+    shutil.rmtree(folder, ignore_errors=True)
+    solution = app_files(repository.solution(step))
+    for name, path in app_files(repository.starter(step)).items():
+        old, new = read_lines(path), read_lines(solution[name])
+        lines: list[str] = []
+        at = 0
+        for hunk in hunks(old, new):
+            begin = hunk.old_line - 1
+            chosen = hunk.new if todos_in(hunk.old, step) <= done else hunk.old
+            lines += [*old[at:begin], *chosen]
+            at = begin + len(hunk.old)
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open(
+            "w", encoding="utf-8", errors="surrogateescape", newline=""
+        ) as file:
+            file.writelines([*lines, *old[at:]])
 
 
 def check_marks(repository: Repository, step: Step) -> Iterator[str]:

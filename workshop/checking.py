@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from contextlib import ExitStack
 
 from rich.console import Console
 from rich.text import Text
@@ -42,27 +43,27 @@ def check(
         )
     app = repository.solution(step) if solution else repository.starter(step)
     earlier = [s for s in repository.steps() if 0 < s.number < step.number]
-    suites = [repository.suite(s) for s in (step, *earlier)]
     fingerprint = results.fingerprint(app)
     began = time.monotonic()
     console.print(f"Checking {app.relative_to(repository.root).as_posix()}")
     board = Board(step, earlier, console)
-    with processes.interrupted_by_termination():
-        run = SuiteRun(repository, suites, app, f"check-{step.number:02}")
-        try:
-            with console.status("starting the app"):
-                ended = False
-                while not ended:
-                    ended = run.wait(POLL)
-                    records = run.poll()
-                    board.expect(run.todos)
-                    for record in records:
-                        board.show(record)
-        finally:
-            run.stop()
-    broken = run.broken()
+    name = f"check-{step.number:02}"
+    with processes.interrupted_by_termination(), ExitStack() as runs:
+        own = SuiteRun(repository, [repository.suite(step)], app, name)
+        runs.callback(own.stop)
+        both = [own]
+        if earlier:
+            # Beside its own suite: most of what tests do is wait.
+            suites = [repository.suite(s) for s in earlier]
+            both.append(SuiteRun(repository, suites, app, f"{name}-earlier"))
+            runs.callback(both[1].stop)
+        with console.status("starting the app"):
+            for run in both:
+                follow(run, board)
+    broken = next((run for run in both if run.broken()), None)
     board.finish()
-    failures = [record for record in run.records if not record.passed]
+    records = [record for run in both for record in run.records]
+    failures = [record for record in records if not record.passed]
     if not solution:
         outcome = Result(
             fingerprint=fingerprint,
@@ -76,8 +77,8 @@ def check(
         say(console, failure.message)
     say(console, "")
     if broken:
-        say(console, f"The checks did not come to their end: {broken}.")
-        say(console, f"What pytest printed is in {run.log}")
+        say(console, f"The checks did not come to their end: {broken.broken()}.")
+        say(console, f"What pytest printed is in {broken.log}")
         return 1
     seconds = f"{time.monotonic() - began:.1f} s"
     if failures or board.untested:
@@ -87,10 +88,21 @@ def check(
             others = len(failures) - 1
             say(console, f"{others} more failed; to read them too, add --all")
         return 1
-    say(console, f"Green: {len(run.records)} tests passed ({seconds}).")
+    say(console, f"Green: {len(records)} tests passed ({seconds}).")
     if not solution:
         say(console, what_is_next(repository, step))
     return 0
+
+
+def follow(run: SuiteRun, board: Board) -> None:
+    """Show the records of a run on the board, as they come, until it has ended."""
+    ended = False
+    while not ended:
+        ended = run.wait(POLL)
+        records = run.poll()
+        board.expect(run.todos)
+        for record in records:
+            board.show(record)
 
 
 def what_is_next(repository: Repository, step: Step) -> str:
@@ -134,12 +146,10 @@ class Board:
         return [s.name for s in self._earlier if self._red[s.name]]
 
     def expect(self, todos: dict[str, str | None]) -> None:
-        """Learn which tests will run."""
-        if self._expected or not todos:
-            return
-        self._expected = set(todos)
-        for test, todo in todos.items():
-            self._waiting[test] = self._group(suite_of(test), todo)
+        """Learn which tests will run, beside those that are known already."""
+        for test in todos.keys() - self._expected:
+            self._waiting[test] = self._group(suite_of(test), todos[test])
+        self._expected |= todos.keys()
 
     def show(self, record: Record) -> None:
         """Take in a test's end; print its group's line if it was the last of it."""

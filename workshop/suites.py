@@ -53,12 +53,13 @@ class SuiteRun:
         suites: list[Path],
         app: Path | None,
         name: str,
+        todo: str | None = None,
     ) -> None:
         """Start pytest.
 
         Takes: ``suites``, the test folders, in the order to run them; ``app``, the
         app's folder, or None for tests that need none; ``name``, which the log and the
-        report get.
+        report get; ``todo``, the id of the only todo to test, or None for all.
         """
         repository.state.mkdir(exist_ok=True)
         self.began = time.monotonic()
@@ -74,6 +75,8 @@ class SuiteRun:
         command += ["--color=no", *(str(s) for s in suites)]
         if app is not None:
             command += ["--app", str(app)]
+        if todo is not None:
+            command += ["--todo", todo]
         command += ["--report", str(self._report)]
         with self.log.open("wb") as log:
             self._process = processes.start(

@@ -2,7 +2,8 @@
 
 Solution N must pass the suites 1 to N. Starter N must pass 1 to N-1, and fail every
 test of suite N by an assertion in the test itself: a starter that does not boot, or a
-test that cannot fail, is found here.
+test that cannot fail, is found here. In between, the tests of each todo must pass as
+soon as it is done, after those before it: nobody has to write on while all is red.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from functools import partial
 from rich.console import Console
 from rich.table import Table
 
-from workshop import evenness, processes
+from workshop import chain, evenness, processes
 from workshop.output import say
 from workshop.steps import Repository, Step
 from workshop.suites import Record, SuiteRun, suite_of
@@ -73,9 +74,11 @@ def verify(repository: Repository, console: Console) -> int:
     """
     tally = Tally()
     rows = rows_of(repository.steps())
+    stages = [(s, todo.id) for s in repository.steps() for todo in s.todos[:-1]]
     cells: dict[tuple[str, str], str] = {}
     jobs = [partial(start_unit_tests, repository)]
     jobs += [partial(start_row, repository, row) for row in rows]
+    jobs += [partial(start_stage, repository, *stage) for stage in stages]
     began = time.monotonic()
     with (
         processes.interrupted_by_termination(),
@@ -85,6 +88,9 @@ def verify(repository: Repository, console: Console) -> int:
             if index == 0:
                 name = "unit tests"
                 judge_unit_tests(run, tally)
+            elif index > len(rows):
+                name = f"after TODO {stages[index - len(rows) - 1][1]}"
+                judge_stage(name, run, tally)
             else:
                 name = rows[index - 1].name
                 judge_row(rows[index - 1], run, tally, cells)
@@ -130,6 +136,14 @@ def start_row(repository: Repository, row: Row) -> SuiteRun:
     return SuiteRun(repository, suites, app, f"verify-{row.name.replace(' ', '-')}")
 
 
+def start_stage(repository: Repository, step: Step, todo_id: str) -> SuiteRun:
+    """Start the tests of a todo, on an app in which it and those before it are done."""
+    folder = repository.state / "partway" / todo_id
+    chain.write_partway(repository, step, todo_id, folder)
+    name = f"verify-after-{todo_id}"
+    return SuiteRun(repository, [repository.suite(step)], folder, name, todo_id)
+
+
 def finished(
     jobs: Sequence[Callable[[], SuiteRun]],
 ) -> Generator[tuple[int, SuiteRun], None, None]:
@@ -162,6 +176,15 @@ def judge_unit_tests(run: SuiteRun, tally: Tally) -> None:
         tally.expect(None if record.passed else f"{record.nodeid}:\n{record.message}")
     if broken := run.broken():
         tally.expect(f"unit tests: {broken}; pytest said:\n{end_of_log(run)}")
+
+
+def judge_stage(name: str, run: SuiteRun, tally: Tally) -> None:
+    """Count the tests of a todo that is done: all must have passed."""
+    for record in run.records:
+        problem = f"{name}: {record.nodeid} must pass, but:\n{record.message}"
+        tally.expect(None if record.passed else problem)
+    if broken := run.broken():
+        tally.expect(f"{name}: {broken}; pytest said:\n{end_of_log(run)}")
 
 
 def judge_row(

@@ -245,10 +245,12 @@ class AppServer:
     def logged(
         self, text: str, seconds: float | None = None, cause: str | None = None
     ) -> str:
-        """Wait for a text in the app's log; return the log."""
+        """Wait until a text is in what was logged since the test began; return that."""
         expected = f"{text!r} in the log"
-        self.until(lambda: text in self.output(), expected, seconds, cause)
-        return self.output()
+        self.until(
+            lambda: text in self.output()[self.begun :], expected, seconds, cause
+        )
+        return self.output()[self.begun :]
 
     def outcome(self, uid: str) -> str:
         """Wait for the log line with which a job ended."""

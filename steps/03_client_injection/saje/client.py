@@ -25,7 +25,7 @@ class SajeClient:
         Raises:
             ValueError: The definition cannot be written as JSON.
         """
-        # TODO 3.1: put the job on the queue as JSON text: encode() a dictionary,
+        # TODO 3.2: put the job on the queue as JSON text: encode() a dictionary,
         # leave a string as it is.
 
     def depth(self) -> int:

@@ -2,9 +2,9 @@
 
 from multiprocessing import Manager
 
-from sanic import Sanic  # TODO 3.2: import Request, too
+from sanic import Sanic  # TODO 3.1: import Request, too
 
-# TODO 3.2: import SajeClient from saje.client.
+# TODO 3.1: import SajeClient from saje.client.
 from saje.signals import ignore_second_stop
 from saje.worker import worker
 
@@ -36,5 +36,5 @@ def create_saje(app: Sanic) -> None:
         )
         ignore_second_stop(app.config.SAJE_DRAIN)
 
-    # TODO 3.2: in a before_server_start listener, put a SajeClient on app.ctx.
+    # TODO 3.1: in a before_server_start listener, put a SajeClient on app.ctx.
     # Then tell app.ext.add_dependency() how to get it from a request.

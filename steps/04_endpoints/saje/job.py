@@ -47,13 +47,13 @@ class Job:
     async def execute(self) -> None:
         """Run the task to its end and log the outcome, whatever it is."""
         logger.info("Job %s started: %s", self.uid, self.task)
-        # TODO 4.3: log how it ended: "Job %s succeeded: %s" with the result, or
+        # TODO 4.4: log how it ended: "Job %s succeeded: %s" with the result, or
         # "Job %s failed: %s" with describe(error) for whatever was raised. For a
         # job that was cancelled from outside, that is Interrupted().
         await self._call()
 
     async def _call(self) -> Any:
-        # TODO 4.4: find the task by its name and call its run: a coroutine
+        # TODO 4.3: find the task by its name and call its run: a coroutine
         # function here, any other with in_thread(). Until then, just greet.
         name = self.kwargs.get("name", "World")
         logger.info("Hello, %s.", name)

@@ -1,10 +1,10 @@
 """/v1/job: the jobs of this application."""
 
 from typing import Any
-from uuid import uuid4  # TODO 5.6: import UUID, too
+from uuid import uuid4  # TODO 5.5: import UUID, too
 
 from sanic import Blueprint, HTTPResponse, Request, json
-from sanic.exceptions import BadRequest, SanicException  # TODO 5.6: and NotFound
+from sanic.exceptions import BadRequest, SanicException  # TODO 5.5: and NotFound
 
 from saje.client import SajeClient
 from saje.task import Task
@@ -68,4 +68,4 @@ async def start_job(request: Request, saje: SajeClient) -> HTTPResponse:
     )
 
 
-# TODO 5.6: answer GET /v1/job/<uid> with the job's details, or with NotFound.
+# TODO 5.5: answer GET /v1/job/<uid> with the job's details, or with NotFound.

@@ -31,7 +31,7 @@ class SajeClient:
             ValueError: The definition cannot be written as JSON.
             OSError: The job could not be recorded. It is not queued then.
         """
-        # TODO 5.5: make a dictionary of a string. Store the job as queued, with
+        # TODO 5.4: make a dictionary of a string. Store the job as queued, with
         # its task, kwargs and submitted_at, before it goes on the queue.
         if not isinstance(job_definition, str):
             job_definition = encode(job_definition)
@@ -39,7 +39,7 @@ class SajeClient:
 
     async def fetch(self, uid: UUID) -> JobDetails | None:
         """Return what is known of a job, or None for an unknown uid."""
-        # TODO 5.5: ask the backend.
+        # TODO 5.4: ask the backend.
         return None
 
     def depth(self) -> int:

@@ -52,18 +52,18 @@ class Job:
     async def execute(self) -> None:
         """Run the task to its end and record the outcome, whatever it is."""
         logger.info("Job %s started: %s", self.uid, self.task)
-        # TODO 5.4: store that the job is running, and started_at.
+        # TODO 5.6: store that the job is running, and started_at.
         outcome: dict[str, Any]
         try:
             result = await self._call()
-            # TODO 5.4: a result that encode() refuses is a failure, too.
+            # TODO 5.6: a result that encode() refuses is a failure, too.
             state, outcome = JobState.SUCCEEDED, {"result": result}
         except BaseException as raised:
             # SystemExit too: whatever a task raises ends the job, never the
             # worker. A job that was cancelled from outside was interrupted.
             error = Interrupted() if self._cancelled() else raised
             state, outcome = JobState.FAILED, {"error": describe(error)}
-        # TODO 5.4: store the state, the outcome and finished_at.
+        # TODO 5.6: store the state, the outcome and finished_at.
         logger.info("Job %s %s: %.200s", self.uid, state, outcome)
 
     async def _call(self) -> Any:
