@@ -31,7 +31,7 @@ def test_info_reports_the_depth(server: AppServer) -> None:
 @pytest.mark.todo("1.2")
 def test_what_one_server_puts_the_other_sees(server: AppServer) -> None:
     """A message that one server puts on the queue is counted by both."""
-    workers = server.get("/v1/info").json()["workers"]
+    workers = server.info()["workers"]
     held = [server.worker()] if any("SajeWorker" in name for name in workers) else []
     for process in held:
         process.suspend()  # it would take the messages

@@ -30,7 +30,7 @@ def test_send_puts_a_job_on_the_queue(server: AppServer, as_text: bool) -> None:
 @pytest.mark.todo("3.3")
 def test_info_asks_for_the_client(server: AppServer) -> None:
     """The handler of GET /v1/info gets the client and reports the depth."""
-    depth = server.get("/v1/info").json()["queue_depth"]
+    depth = server.info()["queue_depth"]
     server.expect(depth == 0, "queue_depth 0", depth)
     text = (server.app / "app" / "info.py").read_text(encoding="utf-8")
     server.did = "read app/info.py"

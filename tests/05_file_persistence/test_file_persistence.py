@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,17 @@ from app_server import AppServer, StartServer, shown
 
 QUEUED = {"state": "queued", "task": "hello", "kwargs": {"name": "Ada | Grace"}}
 TORN = b'{"uid":"00000000-0000-4000-8000-000000000000","state":"queued","ta'
+
+STORE_MANY = """
+import asyncio, sys, time, uuid
+from saje.backend import FileBackend
+from saje.model import JobState
+async def main():
+    backend = FileBackend(sys.argv[1])
+    while time.time() < float(sys.argv[2]):
+        await backend.store(uuid.uuid4(), JobState.QUEUED, task="hello", kwargs={})
+asyncio.run(main())
+"""
 
 # A limit on the size of a file cuts a write short, as a full disk does.
 CUT_SHORT = """
@@ -99,6 +111,23 @@ def test_each_change_is_a_line(server: AppServer, tmp_path: Path) -> None:
             "kwargs": sent[record["uid"]],
         }
         server.expect(right, "what was stored", line[:200])
+
+
+@pytest.mark.todo("5.1")
+def test_lines_of_two_processes_do_not_mix(server: AppServer, tmp_path: Path) -> None:
+    """Two processes that append as fast as they can do not mix their lines."""
+    file = tmp_path / "fast.jsonl"
+    server.did = "store() again and again, in two processes at the same time"
+    until = time.time() + 2.0  # seconds, most of which they need to start
+    command = [sys.executable, "-B", "-c", STORE_MANY, str(file), str(until)]
+    both = [subprocess.Popen(command, cwd=server.app) for _ in range(2)]
+    status = [process.wait(30) for process in both]
+    server.expect(status == [0, 0], "no exception", f"exit status {status}")
+    lines = [line for line in file.read_bytes().split(b"\n") if line]
+    whole = [line for line in lines if re.fullmatch(rb'\{"uid":[^{}]*\{\}\}', line)]
+    got = f"{len(whole)} whole lines of {len(lines)}"
+    cause = "a record and its line break must go out in one write()"
+    server.expect(lines and len(whole) == len(lines), "whole lines only", got, cause)
 
 
 @pytest.mark.todo("5.1")
@@ -202,6 +231,21 @@ def test_a_job_is_recorded_when_it_is_sent(server: AppServer) -> None:
         server.expect(right, "the job", details)
         right = details["kwargs"] == job["kwargs"] and details["submitted_at"]
         server.expect(right, "its kwargs and submitted_at", details)
+
+
+@pytest.mark.todo("5.4")
+def test_a_job_is_recorded_before_it_is_queued(server: AppServer) -> None:
+    """Even with a slow disk, the worker gets a job only when it is stored."""
+    uid = str(uuid.uuid4())
+    job = {"task": "hello", "uid": uid, "kwargs": {"name": "Ada", "seconds": 0}}
+    reply = server.request("POST", "/probe/send-slowly", {"job": job})
+    server.did = f"await saje.send({job}), with a backend that takes 0.3 s to store"
+    server.expect(reply.status_code == 200, "no exception", shown(reply))
+    log = server.logged(f"Job {uid} started")
+    cause = "put_nowait() comes before store() has ended: the worker may be done with "
+    cause += "the job before its record says `queued`"
+    stored = f"Stored {uid}" in log[: log.index(f"Job {uid} started")]
+    server.expect(stored, "stored, then started", "started, then stored", cause)
 
 
 @pytest.mark.todo("5.4")

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -80,18 +81,25 @@ class AppServer:
             now = time.monotonic()
             if size != (size := self.log.stat().st_size):
                 changed = now
-            stuck = "Traceback" in self.output() and now - changed > STUCK
+            wrong = "Traceback" in self.output() or " ERROR: " in self.output()
+            stuck = wrong and now - changed > STUCK
             ended = self.main.poll() is not None
             if ended or stuck or now - began > BOOT:
+                self._give_up()
                 got = "the app ended" if ended else "they do not"
-                raise self.failed("both servers come up", f"{got}\n{self.end_of_log()}")
+                got += f"; it printed:\n{self.end_of_log()}"
+                raise self.failed("both servers come up", got)
             time.sleep(0.02)
         # A signal that comes before Sanic's main process has seen that every server
         # is up leaves it waiting. This message is answered only after that.
         self.http.post("/probe/settle").raise_for_status()
-        self.until(
-            lambda: "No change needed" in self.output(), "the main process listens"
-        )
+        deadline = time.monotonic() + STUCK
+        while "No change needed" not in self.output():
+            if time.monotonic() > deadline:
+                self._give_up()
+                expected = "Sanic's main process has started all processes"
+                raise self.failed(expected, f"it has not\n{self.end_of_log()}")
+            time.sleep(0.02)
         deadline = time.monotonic() + STUCK
         while self._worker_state() == "STARTED" and time.monotonic() < deadline:
             if "SAJE worker ready" in self.output():
@@ -99,8 +107,16 @@ class AppServer:
             time.sleep(0.02)
         self.booted = self.begun = len(self.output())
 
+    def _give_up(self) -> None:
+        """End the app; some errors of its start are printed only then."""
+        self.family()
+        if self.main.poll() is None:
+            processes.send_signal(self.main, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            self.main.wait(STUCK)
+
     def _worker_state(self) -> str | None:
-        workers = self.http.get("/v1/info").json()["workers"]
+        workers = self.http.get("/v1/info").json().get("workers", {})
         return next((w["state"] for n, w in workers.items() if "SajeWorker" in n), None)
 
     def begin(self) -> None:
@@ -112,8 +128,8 @@ class AppServer:
         return self.log.read_text(encoding="utf-8", errors="replace")
 
     def end_of_log(self) -> str:
-        """Return the last of what the app has printed."""
-        return self.output()[-SHOWN * 2 :]
+        """Return the last lines that the app has printed."""
+        return "\n".join(self.output().splitlines()[-15:])[-SHOWN * 2 :]
 
     def until(
         self,
@@ -150,6 +166,9 @@ class AppServer:
         """Return the failure: what was done, what came back, what was expected."""
         log = self.output()
         cause = cause or likely_cause(self.app, log[self.begun :], log[: self.booted])
+        with suppress(httpx.HTTPError, ValueError):
+            if self._worker_state() in ("FAILED", "COMPLETED"):
+                cause = f"the worker has ended. {cause or 'Nobody asked it to.'}"
         lines = [f"did:      {self.did}", f"got:      {got}", f"expected: {expected}"]
         return Checkpoint("\n".join(lines + ([f"cause:    {cause}"] if cause else [])))
 
@@ -212,7 +231,7 @@ class AppServer:
         """GET a path until every server has answered; replies by pid."""
         pids = {
             worker["pid"]
-            for name, worker in self.get("/v1/info").json()["workers"].items()
+            for name, worker in self.info()["workers"].items()
             if name.startswith("Sanic-Server-")
         }
         replies: dict[int, Any] = {}
@@ -231,10 +250,17 @@ class AppServer:
         self.until(all_answered, "an answer from both servers")
         return replies
 
+    def info(self) -> dict[str, Any]:
+        """Return what GET /v1/info answers."""
+        reply = self.get("/v1/info")
+        right = reply.status_code == 200 and "workers" in reply.json()
+        self.expect(right, "200, with the workers", shown(reply))
+        info: dict[str, Any] = reply.json()
+        return info
+
     def worker(self) -> psutil.Process:
         """Return the SajeWorker process, once it is ready."""
-        self.did = f"curl http://127.0.0.1:{self.port}/v1/info"
-        workers = self.http.get("/v1/info").json()["workers"]
+        workers = self.info()["workers"]
         found = [w["pid"] for name, w in workers.items() if "SajeWorker" in name]
         self.expect(
             found, "Sanic-SajeWorker-0 among the workers", f"only {sorted(workers)}"
@@ -252,12 +278,12 @@ class AppServer:
         )
         return self.output()[self.begun :]
 
-    def outcome(self, uid: str) -> str:
-        """Wait for the log line with which a job ended."""
+    def outcome(self, uid: str, cause: str | None = None) -> str:
+        """Wait for the log line with which a job ended; return its end."""
         pattern = re.compile(rf"Job {uid} (succeeded|failed): .*")
         expected = f"'Job {uid} succeeded: ...' or '... failed: ...' in the log"
         found: re.Match[str] = self.until(
-            lambda: pattern.search(self.output()), expected
+            lambda: pattern.search(self.output()), expected, cause=cause
         )
         return found[0].removeprefix(f"Job {uid} ")
 
@@ -311,7 +337,11 @@ class AppServer:
         """Expect that the app ends with status 0, no traceback and no process left."""
         status, log = self.ended(), self.end_of_log()
         self.expect(status == 0, "exit status 0", f"{status}\n{log}")
-        self.expect("Traceback" not in self.output(), "no traceback", log)
+        cause = None
+        if "KeyboardInterrupt" in log:
+            cause = "the signal ended the worker in the middle of its work: worker() "
+            cause += "must call on_stop(scheduler.stop)"
+        self.expect("Traceback" not in self.output(), "no traceback", log, cause)
         self.nothing_left()
 
     def nothing_left(self) -> None:

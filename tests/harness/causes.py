@@ -65,28 +65,40 @@ def likely_cause(app: Path, *logs: str) -> str | None:
 def in_the_log(app: Path, log: str) -> str | None:
     """Name the mistake that a log speaks of: a known one, or the last exception."""
     where = ""
-    # The line of the app's own code that was reached last.
-    if own := re.findall(rf'File "{re.escape(str(app))}/?(.+?)", line (\d+)', log):
-        where = "{}, line {}: ".format(*own[-1])
+    # The line of the app's own code that was reached last. Sanic has a form of its own
+    # for the tracebacks of the main process.
+    own = rf'^ *File "{re.escape(str(app))}[/\\](.+?)", line (\d+)'
+    own += r"|^│ ((?:app|saje)[/\\]\w+\.py|server\.py):(\d+)"
+    for match in re.finditer(own, log, re.MULTILINE):
+        where = "{}, line {}: ".format(*filter(None, match.groups()))
     for mark, cause in MARKS.items():
         if mark.lower() in log.lower():
             return where + cause
-    name = r"^(?:[a-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Exit)\b.*"
+    name = r"^(?:╰ )?(?:[a-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Exit)\b.*"
     errors = re.findall(name, log, re.MULTILINE)
-    return f"{where}{errors[-1]}" if errors else None
+    if errors:
+        return where + errors[-1].removeprefix("╰ ")
+    logged = re.findall(r" ERROR: (.*)", log)
+    return f"the app's log says: {logged[-1]}" if logged else None
 
 
 def in_the_code(app: Path) -> str | None:
-    """Name a mistake of wiring that can be read from saje/creator.py."""
-    file = app / "saje" / "creator.py"
-    try:
-        tree = ast.parse(file.read_text(encoding="utf-8"))
-    except OSError:
-        return None
-    except SyntaxError as error:
-        return f"saje/creator.py, line {error.lineno}: {error.msg}"
-    for line, mistake in wiring_mistakes(tree):
-        return f"saje/creator.py, line {line}: {mistake}"
+    """Name a mistake that can be read from the code, without running it."""
+    for file in sorted(app.rglob("*.py")):
+        name = file.relative_to(app).as_posix()
+        text = file.read_text("utf-8", "replace")
+        try:
+            tree = ast.parse(text)
+        except SyntaxError as error:
+            return f"{name}, line {error.lineno}: {error.msg}"
+        if name == "saje/creator.py":
+            for line, mistake in wiring_mistakes(tree):
+                return f"{name}, line {line}: {mistake}"
+        if name == "saje/worker.py" and "on_stop(" not in re.sub("#.*", "", text):
+            return (
+                f"{name}: without on_stop(scheduler.stop), a signal ends the worker "
+                "in the middle of its work"
+            )
     return None
 
 
@@ -97,6 +109,12 @@ def wiring_mistakes(tree: ast.Module) -> Iterator[tuple[int, str]]:
         if isinstance(node, ast.Call):
             if mistake := wrong_call(dotted(node.func, names), listener):
                 yield node.lineno, mistake
+            if any(isinstance(argument, ast.Lambda) for argument in node.args):
+                yield (
+                    node.lineno,
+                    "a lambda cannot be pickled for another process; give manage() a "
+                    "function that is found by its name in a module",
+                )
         elif isinstance(node, ast.Assign):
             target = ast.unparse(node.targets[0])
             made = kind(node.value, names)

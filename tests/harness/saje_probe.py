@@ -1,13 +1,16 @@
 """The learner's app, with routes through which a test sees inside its processes."""
 
+import asyncio
 import os
 from contextlib import suppress
+from copy import copy
 from functools import cache
 from typing import Any
 from uuid import UUID
 
 import server
 from sanic import Blueprint, HTTPResponse, Request, Sanic, json
+from sanic.log import logger
 
 bp = Blueprint("probe", url_prefix="/probe")
 
@@ -55,6 +58,19 @@ def backend(file: str) -> Any:
     from saje.backend import FileBackend
 
     return FileBackend(file)
+
+
+class SlowDisk:
+    """A backend that takes its time to store."""
+
+    def __init__(self, backend: Any) -> None:
+        self.backend = backend
+
+    async def store(self, uid: UUID, *args: Any, **changes: Any) -> None:
+        """Wait, then store."""
+        await asyncio.sleep(0.3)
+        await self.backend.store(uid, *args, **changes)
+        logger.info("Stored %s.", uid)
 
 
 @bp.post("/store")
@@ -110,6 +126,15 @@ def create_app() -> Sanic:
             await saje.send(request.json["job"])
             return json({})
 
+        async def send_slowly(
+            request: Request,
+            saje: SajeClient = None,  # type: ignore[assignment]
+        ) -> HTTPResponse:
+            saje = copy(saje)
+            saje.backend = SlowDisk(saje.backend)
+            await saje.send(request.json["job"])
+            return json({})
+
         async def ask(
             request: Request,
             saje: SajeClient = None,  # type: ignore[assignment]
@@ -120,5 +145,6 @@ def create_app() -> Sanic:
         # Each app builds its own: the annotation must be the app's class.
         app.add_route(client, "/probe/client")
         app.add_route(send, "/probe/send", methods=["POST"])
+        app.add_route(send_slowly, "/probe/send-slowly", methods=["POST"])
         app.add_route(ask, "/probe/ask", methods=["POST"])
     return app
