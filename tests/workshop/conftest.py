@@ -166,6 +166,11 @@ import pytest
 def pytest_addoption(parser):
     parser.addoption("--app", type=Path)
     parser.addoption("--report", type=Path)
+    parser.addoption("--todo")
+
+def pytest_collection_modifyitems(config, items):
+    if todo := config.getoption("todo"):
+        items[:] = [item for item in items if todo_of(item) == todo]
 
 @pytest.fixture
 def app(pytestconfig):

@@ -220,6 +220,22 @@ def test_hunks_with_only_blank_lines_between_are_one() -> None:
     ]
 
 
+def test_partway(small: Repository, tmp_path: Path) -> None:
+    """An app in which the first todo is done has that hunk, and no other."""
+    first, second = small.step(1).todos
+    todo = "    # TODO 1.1: give the answer\n    return 0\n"
+    done = "    six = 6\n\n    return six * 7\n"
+    starter = (small.starter(small.step(1)) / "app/answer.py").read_text()
+    folder = tmp_path / "partway"
+    write(folder / "old.py", "what was there before\n")
+    chain.write_partway(small, small.step(1), first.id, folder)
+    assert (folder / "app/answer.py").read_text() == starter.replace(todo, done)
+    assert (folder / "server.py").exists()
+    assert not (folder / "old.py").exists()
+    chain.write_partway(small, small.step(1), second.id, folder)
+    assert (folder / "app/answer.py").read_text() == ANSWERED
+
+
 def test_lines_to_write(small: Repository) -> None:
     """Blank lines and comments do not count, docstrings do."""
     assert evenness.table(small) == {"01_first": 3, "02_second": 1}

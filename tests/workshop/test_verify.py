@@ -16,11 +16,11 @@ def last_line(text: str) -> str:
 
 
 def test_verify_green(workshop: RunWorkshop) -> None:
-    """1 unit test; 2 + 3 tests of solutions pass; 2 + 3 of starters end as meant."""
+    """1 unit test; 2 + 3 tests of solutions, 2 + 3 of starters; 1 after TODO 1.1."""
     done = workshop("verify")
     assert done.returncode == 0
     assert done.stderr == ""
-    assert last_line(done.stdout) == "11 passed, 0 failed"
+    assert last_line(done.stdout) == "12 passed, 0 failed"
     assert re.search(r"solution 02 +│ 2 ok +│ 1 ok ", done.stdout)
     assert re.search(r"starter 01 +│ 2 red as meant ", done.stdout)
     assert re.search(r"starter 02 +│ 2 ok +│ 1 red as meant ", done.stdout)
@@ -48,7 +48,7 @@ def up(app):
                 ("steps/01_first/app/answer.py", "return 0", "return 42"),
                 ("steps/01_first/app/answer.py", 'return ""', "raise OSError"),
             ],
-            "6 passed, 5 failed",
+            "7 passed, 5 failed",
             [
                 f"{UNIT}::test_unit:",
                 f"solution 02: {SUITE_1}::test_answer (TODO 1.1) must pass, but:",
@@ -66,19 +66,26 @@ def up(app):
                 (SUITE_1, '@pytest.mark.todo("1.1")', ""),
                 (SUITE_2, "import runpy, pytest", SETUP),
             ],
-            "9 passed, 4 failed",
+            "9 passed, 5 failed",
             [
                 "unit tests: pytest ended with status 5",
                 "TODO 1.1 has no test",
                 "test_answer: its TODO is None, which step 1 does not have",
                 f"starter 02: {SUITE_2}::test_more (TODO 2.1) must fail by an "
                 "assertion in the test, but broke in its setup",
+                "after TODO 1.1: pytest ended with status 5",
             ],
             id="tests that prove nothing",
         ),
         pytest.param(
+            [(SUITE_1, "== 42", '+ len(call(app, "app/answer.py", "question")) > 42')],
+            "11 passed, 1 failed",
+            [f"after TODO 1.1: {SUITE_1}::test_answer must pass, but:\nthe [answer]"],
+            id="a todo that needs the next one",
+        ),
+        pytest.param(
             [(SUITE_2, SUITES["02_second"], "")],
-            "9 passed, 3 failed",
+            "10 passed, 3 failed",
             ["solution 02: not one test of tests/02_second", "TODO 2.1 has no test"],
             id="a suite without tests",
         ),
