@@ -1,9 +1,10 @@
 """Step 02: a process that Sanic starts and stops."""
 
 import signal
+from pathlib import Path
 
 import pytest
-from app_server import AppServer, StartServer
+from app_server import AppServer, Checkpoint, StartServer
 
 from workshop.processes import is_alive
 
@@ -13,6 +14,23 @@ def test_the_worker_runs_beside_the_servers(server: AppServer) -> None:
     """GET /v1/info lists a SajeWorker process, a child of Sanic's main process."""
     worker = server.worker()
     server.expect(worker.ppid() == server.main.pid, "a child of main", worker.ppid())
+
+
+@pytest.mark.todo("2.1")
+def test_a_bad_setting_is_refused(server: AppServer, tmp_path: Path) -> None:
+    """A SAJE_DRAIN that is no number keeps the app from starting, and says why."""
+    try:
+        wrong = AppServer(server.app, tmp_path, drain="soon")
+    except Checkpoint as failure:
+        got = str(failure)
+    else:
+        wrong.kill()
+        got = "the app started"
+    server.did = "SANIC_SAJE_DRAIN=soon, then started the app"
+    expected = "SAJE_DRAIN must be seconds"
+    cause = "nobody looks at it before it is needed: ignore_second_stop() does, in "
+    cause += "main_process_ready"
+    server.expect(expected in got, expected, got, cause)
 
 
 @pytest.mark.todo("2.2")

@@ -37,7 +37,7 @@ class Checkpoint(AssertionError):
 class AppServer:
     """Two servers, and the managed worker if there is one yet."""
 
-    def __init__(self, app: Path, data: Path, drain: float = DRAIN) -> None:
+    def __init__(self, app: Path, data: Path, drain: float | str = DRAIN) -> None:
         self.app = app
         self.data = data
         self.log = data / f"log-{time.monotonic_ns()}.txt"

@@ -94,7 +94,8 @@ def in_the_code(app: Path) -> str | None:
         if name == "saje/creator.py":
             for line, mistake in wiring_mistakes(tree):
                 return f"{name}, line {line}: {mistake}"
-        if name == "saje/worker.py" and "on_stop(" not in re.sub("#.*", "", text):
+        code = re.sub("#.*", "", text)
+        if name == "saje/worker.py" and ".run()" in code and "on_stop(" not in code:
             return (
                 f"{name}: without on_stop(scheduler.stop), a signal ends the worker "
                 "in the middle of its work"

@@ -42,7 +42,12 @@ def ignore_second_stop(seconds: float) -> None:
     Args:
         seconds: How long, from the first signal on, further ones are ignored.
             After that they reach Sanic again.
+
+    Raises:
+        ValueError: That is no number, or it is negative.
     """
+    if not isinstance(seconds, int | float) or seconds < 0:
+        raise ValueError(f"SAJE_DRAIN must be seconds, 0 or more; it is {seconds!r}")
     first_at: float | None = None
 
     def guard(number: signal.Signals) -> None:
