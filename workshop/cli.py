@@ -111,6 +111,25 @@ def verify() -> int:
     return everything.verify(REPOSITORY, console())
 
 
+@app.command(context_settings={"allow_interspersed_args": False})
+def bench(
+    benchmark: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Without it: a list of them.")
+    ] = None,
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="OPTION", help="Of the benchmark.")
+    ] = None,
+) -> int:
+    """Measure the finished system."""
+    from workshop import benching
+
+    require_packages()
+    if benchmark is None:
+        benching.show(REPOSITORY, console())
+        return 0
+    return benching.run(REPOSITORY, benchmark, arguments or [])
+
+
 def show_progress() -> None:
     """Print each step with its state, and the one command to type next."""
     table = Table("step", "title", "minutes", "state", box=None)

@@ -12,7 +12,7 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from workshop import bootstrap
+from workshop import benching, bootstrap
 from workshop.errors import WorkshopError
 from workshop.steps import TODO, Repository, Step
 
@@ -290,6 +290,8 @@ def why_refused(repository: Repository, command: str) -> str | None:
             repository.step(values["step"])
         if "todo" in values:
             repository.todo(values["todo"])
+        if values.get("benchmark"):
+            benching.require(repository, values["benchmark"])
     except typer.Exit:
         return None  # It was a --help.
     except typer.TyperException as error:

@@ -159,6 +159,7 @@ def test_good_lessons(written: Repository) -> None:
         ("workshop check 1", "workshop check", "Missing argument 'N'"),
         ("workshop check 1", "workshop check 1 --fast", "No such option: --fast"),
         ("workshop check 1", "workshop hint 1.9", "There is no TODO 1.9"),
+        ("workshop check 1", "workshop bench no", "There is no benchmark no"),
         ("workshop check 1", "workshop --wheelhouse /no", "no folder"),
         ("workshop check 1", "workshop 'check 1", "No closing quotation"),
         ("`server.py`", "`app/no.py`", "there is no app/no.py"),

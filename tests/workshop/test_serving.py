@@ -125,7 +125,10 @@ def started(small: Repository, tmp_path: Path) -> Iterator[Started]:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    left = of_small()
+    # The Manager and multiprocessing's resource tracker end a moment after Sanic.
+    deadline = time.monotonic() + 5
+    while (left := of_small()) and time.monotonic() < deadline:
+        time.sleep(0.02)
     for process_left in left:
         process_left.kill()
     assert not left
