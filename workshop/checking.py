@@ -48,21 +48,21 @@ def check(
     console.print(f"Checking {app.relative_to(repository.root).as_posix()}")
     board = Board(step, earlier, console)
     name = f"check-{step.number:02}"
-    with processes.interrupted_by_termination(), ExitStack() as runs:
-        own = SuiteRun(repository, [repository.suite(step)], app, name)
-        runs.callback(own.stop)
-        both = [own]
-        if earlier:
-            # Beside its own suite: most of what tests do is wait.
-            suites = [repository.suite(s) for s in earlier]
-            both.append(SuiteRun(repository, suites, app, f"{name}-earlier"))
-            runs.callback(both[1].stop)
+    half = len(earlier) // 2
+    # All at the same time: most of what tests do is wait.
+    groups = [group for group in ([step], earlier[:half], earlier[half:]) if group]
+    runs: list[SuiteRun] = []
+    with processes.interrupted_by_termination(), ExitStack() as stack:
+        for number, group in enumerate(groups):
+            suites = [repository.suite(s) for s in group]
+            runs.append(SuiteRun(repository, suites, app, f"{name}-{number}"))
+            stack.callback(runs[-1].stop)
         with console.status("starting the app"):
-            for run in both:
+            for run in runs:
                 follow(run, board)
-    broken = next((run for run in both if run.broken()), None)
+    broken = next((run for run in runs if run.broken()), None)
     board.finish()
-    records = [record for run in both for record in run.records]
+    records = [record for run in runs for record in run.records]
     failures = [record for record in records if not record.passed]
     if not solution:
         outcome = Result(

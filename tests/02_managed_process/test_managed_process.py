@@ -87,7 +87,7 @@ def test_stopping_finishes_what_was_begun(
     """Stopping lets a running job end; status 0, no traceback, no process left."""
     server = start()
     server.worker()
-    server.greet("Ada", 1.0)
+    server.greet("Ada", 0.7)
     server.logged("Hello, Ada.")
     for _ in range(times):
         # A terminal signals every process; another program signals only the first.

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,6 +28,7 @@ STUCK = 4.0  # seconds without a word after a traceback: they will not come up
 WAIT = 5.0  # seconds for anything else to happen
 WAIT_AGAIN = 2.0  # the same, once something of this app did not happen
 DRAIN = 3.0  # seconds: SAJE_DRAIN
+NOT_YET = (httpx.HTTPError, HTTPException, KeyError, OSError, ValueError)
 SHOWN = 600  # characters of an answer, a body or a log that a failure shows
 
 
@@ -67,6 +69,7 @@ class AppServer:
             # Each request may go to another server, and none to a proxy.
             limits=httpx.Limits(max_keepalive_connections=0),
             trust_env=False,
+            verify=False,  # there is no TLS; this only spares the certificates
         )
         try:
             self._boot()
@@ -149,7 +152,13 @@ class AppServer:
         while time.monotonic() < deadline:
             try:
                 last = condition()
-            except (httpx.HTTPError, KeyError, ValueError) as error:
+            except (
+                httpx.HTTPError,
+                HTTPException,
+                KeyError,
+                OSError,
+                ValueError,
+            ) as error:
                 last = error
             else:
                 if last:
@@ -237,13 +246,18 @@ class AppServer:
         replies: dict[int, Any] = {}
 
         def all_answered() -> bool:
-            # One connection, two requests: both go to the same server.
-            with httpx.Client(
-                base_url=self.http.base_url, timeout=10, trust_env=False
-            ) as client:
-                pid = client.get("/probe/pid").json()["pid"]
-                reply = client.get(path)
-                replies[pid] = reply.json()
+            # Many at once: of requests that come singly, one server takes them all.
+            connections = [
+                HTTPConnection("127.0.0.1", self.port, timeout=10) for _ in range(8)
+            ]
+            for connection in connections:
+                connection.request("GET", "/probe/pid")
+            for connection in connections:
+                # Two requests on one connection go to the same server.
+                pid = json.load(connection.getresponse())["pid"]
+                connection.request("GET", path)
+                replies[pid] = json.load(connection.getresponse())
+                connection.close()
             return replies.keys() == pids
 
         self.did = f"curl http://127.0.0.1:{self.port}{path}"
