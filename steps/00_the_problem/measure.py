@@ -1,14 +1,16 @@
 """Measure how long GET /v1/info takes while the servers do something slow.
 
-Start the application, then run this beside it:
-    python3 -m workshop python steps/00_the_problem/measure.py [ADDRESS]
+Start the application, then run this beside it. Any Python from 3.11 on will do:
+    python3 steps/00_the_problem/measure.py [ADDRESS]
 """
 
+import http.client
+import json
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-
-import httpx
+from typing import Any
+from urllib.parse import urlsplit
 
 SLOW = 2.0  # seconds that each slow request takes
 SITUATIONS = {
@@ -19,45 +21,80 @@ SITUATIONS = {
 }
 
 
-def worst_latency(client: httpx.Client, slow: str | None, servers: int) -> float:
+def get(address: str, path: str) -> Any:
+    """Send a GET request and return what is in its JSON answer.
+
+    Each request has a connection of its own, so any server may take it.
+
+    Args:
+        address: Where the application listens: http://127.0.0.1:8000.
+        path: What to request.
+
+    Raises:
+        OSError: Nothing answers.
+        ValueError: The address is none, or the answer is no success.
+    """
+    url = urlsplit(address)
+    if url.scheme != "http" or not url.hostname:
+        raise ValueError(f"{address} is no address such as http://127.0.0.1:8000.")
+    connection = http.client.HTTPConnection(url.hostname, url.port, timeout=60)
+    try:
+        connection.request("GET", path, headers={"Connection": "close"})
+        answer = connection.getresponse()
+        body = answer.read()
+    finally:
+        connection.close()
+    if not 200 <= answer.status < 300:
+        raise ValueError(
+            f"{path} was answered {answer.status}. Is it step 00 that runs on "
+            f"{address}?"
+        )
+    return json.loads(body)
+
+
+def worst_latency(address: str, slow: str | None, servers: int) -> float:
     """Return the longest of many GET /v1/info, in milliseconds.
 
     Args:
-        client: Where to send requests.
+        address: Where the application listens.
         slow: A path to request at the same time, or None for none.
         servers: How many slow requests to send: one for each server.
     """
     with ThreadPoolExecutor(servers) as beside:
+        requests = []
         if slow:
             for _ in range(servers):
-                beside.submit(client.get, slow, params={"seconds": SLOW})
+                requests.append(beside.submit(get, address, f"{slow}?seconds={SLOW}"))
                 time.sleep(0.3)  # by now it has one server to itself
         worst = 0.0
         until = time.perf_counter() + SLOW
         while time.perf_counter() < until:
             started = time.perf_counter()
-            client.get("/v1/info").raise_for_status()
+            get(address, "/v1/info")
             worst = max(worst, time.perf_counter() - started)
             time.sleep(0.02)
+        for request in requests:
+            request.result()  # raises what went wrong with it
         return worst * 1000
 
 
 def main(address: str) -> None:
     """Print one line for each situation."""
-    # No keep-alive: any server may take the next request.
-    no_reuse = httpx.Limits(max_keepalive_connections=0)
-    with httpx.Client(base_url=address, timeout=60, limits=no_reuse) as client:
-        workers = client.get("/v1/info").json()["workers"]
-        servers = sum(name.startswith("Sanic-Server-") for name in workers)
-        print(f"The longest GET /v1/info while {servers} servers are busy with")
-        for situation, path in SITUATIONS.items():
-            latency = worst_latency(client, path, servers)
-            print(f"  {situation:<26} {latency:7.0f} ms", flush=True)
+    workers = get(address, "/v1/info")["workers"]
+    servers = sum(name.startswith("Sanic-Server-") for name in workers)
+    print(f"The longest GET /v1/info while {servers} servers are busy with")
+    for situation, path in SITUATIONS.items():
+        latency = worst_latency(address, path, servers)
+        print(f"  {situation:<26} {latency:7.0f} ms", flush=True)
 
 
 if __name__ == "__main__":
     address = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8000"
     try:
         main(address)
-    except httpx.ConnectError:
-        sys.exit(f"Nothing answers on {address}. Start the application first.")
+    except (OSError, http.client.HTTPException) as error:
+        sys.exit(f"Nothing answers on {address}: {error}. Start the application first.")
+    except ValueError as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit("Stopped.")
