@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import http.client
+import os
 import socket
 import subprocess
 import sys
@@ -50,7 +51,13 @@ def run(repository: Repository, step: Step, app: Path, port: int) -> int:
     if not step.todos:
         done = Result(results.fingerprint(app), green=True, todos_green=0)
         results.save(repository, step, done)
-    return processes.replace([*sanic_command(port), "--auto-reload"], cwd=app)
+    command = [*sanic_command(port), "--auto-reload"]
+    # By itself Sanic watches only what was imported at the start. In these folders it
+    # watches every file, and what Python compiles must not be one of them.
+    folders = [folder for folder in ("app", "saje") if (app / folder).is_dir()]
+    command += [f"--reload-dir={folder}" for folder in folders]
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    return processes.replace(command, cwd=app)
 
 
 def demo(repository: Repository, port: int, console: Console) -> int:

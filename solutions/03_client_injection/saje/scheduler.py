@@ -35,11 +35,19 @@ class Scheduler:
 
     async def run(self) -> None:
         """Run jobs until `stop` is called, then let them end."""
-        receiver = Thread(
-            target=self._receive, args=(asyncio.get_running_loop(),), daemon=True
-        )
-        receiver.start()
-        await asyncio.to_thread(receiver.join)
+        loop = asyncio.get_running_loop()
+        received = asyncio.Event()  # no more messages will come
+
+        def receive() -> None:
+            try:
+                self._receive(loop)
+            finally:
+                loop.call_soon_threadsafe(received.set)
+
+        # Not in asyncio's own threads: asyncio.run() would wait for this one even
+        # after something else has ended the loop.
+        Thread(target=receive, daemon=True).start()
+        await received.wait()
         await self._drain()
 
     def stop(self) -> None:

@@ -48,17 +48,19 @@ def ignore_second_stop(seconds: float) -> None:
     """
     if not isinstance(seconds, int | float) or seconds < 0:
         raise ValueError(f"SAJE_DRAIN must be seconds, 0 or more; it is {seconds!r}")
-    first_at: float | None = None
+    kill_at: float | None = None  # set by the first signal
 
     def guard(number: signal.Signals) -> None:
         sanic_handler = signal.getsignal(number)
 
         def handle(number: int, frame: FrameType | None) -> None:
-            nonlocal first_at
-            if first_at is not None and time.monotonic() - first_at < seconds:
-                logger.info("Stopping already. To kill, repeat in %s s.", seconds)
+            nonlocal kill_at
+            now = time.monotonic()
+            if kill_at is not None and now < kill_at:
+                left = kill_at - now
+                logger.info("Stopping already. To kill, repeat in %.1f s.", left)
                 return
-            first_at = first_at or time.monotonic()
+            kill_at = kill_at or now + seconds
             if callable(sanic_handler):
                 sanic_handler(number, frame)
 
