@@ -16,6 +16,19 @@ def test_a_handler_gets_the_client(server: AppServer) -> None:
         server.expect(reply["type"] == "SajeClient", "a SajeClient", got)
 
 
+@pytest.mark.todo("3.1")
+def test_a_server_has_one_client(server: AppServer) -> None:
+    """All requests of one server get the same client."""
+    found: dict[int, set[str]] = {}
+    for _ in range(4):
+        for pid, reply in server.each_server("/probe/client").items():
+            found.setdefault(pid, set()).add(reply["id"])
+    got = f"clients by pid: { {pid: len(ids) for pid, ids in found.items()} }"
+    cause = "a client is made for each request: make it once, in before_server_start"
+    one = all(len(ids) == 1 for ids in found.values())
+    server.expect(one, "one client in each server", got, cause)
+
+
 @pytest.mark.todo("3.2")
 @pytest.mark.parametrize("as_text", [False, True], ids=["dictionary", "string"])
 def test_send_puts_a_job_on_the_queue(server: AppServer, as_text: bool) -> None:
@@ -48,4 +61,8 @@ def test_post_starts_a_job(server: AppServer) -> None:
     server.expect(reply.json()["task"] == "hello", "its task", shown(reply))
     location = reply.headers.get("location")
     server.expect(location == f"/v1/job/{uid}", f"Location: /v1/job/{uid}", location)
-    server.logged("Hello, Ada.")
+    log = server.logged("Hello, Ada.")
+    line = next(line for line in log.splitlines() if "Hello, Ada." in line)
+    cause = "the handler does the work itself: it should only send the job"
+    right = line.startswith("SajeWorker ")
+    server.expect(right, "the worker, not the server, greets", line, cause)

@@ -73,9 +73,11 @@ def test_what_is_no_job_is_refused(server: AppServer) -> None:
         reply = server.request("POST", "/v1/job", body)
         server.expect(reply.status_code == status, f"{status}", shown(reply))
         server.expect(reply.json()["message"], "a message", shown(reply))
-    form = server.request("POST", "/v1/job", data={"task": "hello"})
-    server.did += " -d task=hello"
-    server.expect(form.status_code == 400, "400 for a form", shown(form))
+    text = {"content": b'{"task": "hello"}', "headers": {"content-type": "text/plain"}}
+    for body in (text, {"data": {"task": "hello"}}):
+        reply = server.request("POST", "/v1/job", **body)
+        server.did += f" with {body}"
+        server.expect(reply.status_code == 400, "400 for what is no JSON", shown(reply))
     reply = server.request("POST", "/v1/job", {"task": "no_such_task"})
     for name in ("hello", "primes", "word_count"):
         server.expect(name in reply.text, f"a message that names {name}", shown(reply))

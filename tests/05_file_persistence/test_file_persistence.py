@@ -99,6 +99,8 @@ def test_each_change_is_a_line(server: AppServer, tmp_path: Path) -> None:
     whole = [line for line in lines if line.endswith(b"}")]
     got = f"{len(whole)} whole lines of {len(lines)}"
     server.expect(len(whole) == 60 == len(lines), "60 whole lines", got, cause)
+    ended = file.read_bytes().endswith(b"}\n")
+    server.expect(ended, "a line break at the end of the last line", got, cause)
     for line in whole:
         record = json.loads(line)
         server.expect(
@@ -214,7 +216,10 @@ def test_a_look_up_merges_the_lines(server: AppServer, tmp_path: Path) -> None:
     for _ in range(2):
         for details in fetch(server, file, uid):
             right = details and details["kwargs"] == QUEUED["kwargs"]
-            server.expect(right, f"the job: {QUEUED}", details)
+            cause = (
+                "self.refresh() comes first, and the keys of self._offsets are bytes"
+            )
+            server.expect(right, f"the job: {QUEUED}", details, cause)
     store(server, file, uid, state="succeeded", result=7)
     for details in fetch(server, file, uid):
         right = details["state"] == "succeeded" and details["result"] == 7
@@ -250,7 +255,8 @@ def test_a_job_is_recorded_before_it_is_queued(server: AppServer) -> None:
     reply = server.request("POST", "/probe/send-slowly", {"job": job})
     server.did = f"await saje.send({job}), with a backend that takes 0.3 s to store"
     server.expect(reply.status_code == 200, "no exception", shown(reply))
-    log = server.logged(f"Job {uid} started")
+    cause = "send() must put the message on the queue: put_nowait()"
+    log = server.logged(f"Job {uid} started", cause=cause)
     cause = "put_nowait() comes before store() has ended: the worker may be done with "
     cause += "the job before its record says `queued`"
     stored = f"Stored {uid}" in log[: log.index(f"Job {uid} started")]
@@ -313,7 +319,12 @@ def test_outcomes_are_recorded(server: AppServer) -> None:
         ("probe_unstorable", {}, "ValueError"),
         ("word_count", {"txt": "a"}, "TypeError"),
     ):
-        details = server.details(server.post(task, **kwargs))
+        uid = server.post(task, **kwargs)
+        cause = None
+        if task == "probe_unstorable":
+            cause = "a result that JSON cannot hold is a failure: call encode(result) "
+            cause += "inside the try"
+        details = server.details(uid, cause=cause)
         right = details["state"] == "failed" and details["error"]["type"] == error
         server.expect(right, f"failed: {error}", details)
 

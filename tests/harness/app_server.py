@@ -18,13 +18,13 @@ from typing import Any, Protocol
 
 import httpx
 import psutil
-from causes import likely_cause
+from causes import in_the_code, in_the_log
 
 from workshop import processes
 
 HERE = Path(__file__).parent
 BOOT = 20.0  # seconds for the servers to come up
-STUCK = 4.0  # seconds without a word after a traceback: they will not come up
+STUCK = 3.0  # seconds without a word after a traceback: they will not come up
 WAIT = 5.0  # seconds for anything else to happen
 WAIT_AGAIN = 2.0  # the same, once something of this app did not happen
 DRAIN = 3.0  # seconds: SAJE_DRAIN
@@ -44,6 +44,8 @@ class AppServer:
         self.data = data
         self.log = data / f"log-{time.monotonic_ns()}.txt"
         self.patience = WAIT
+        self.stopping = False  # whether somebody has asked the app to end
+        self.worker_process: psutil.Process | None = None  # once it was ready
         self.booted = 0  # characters of the log: until the app was up
         self.begun = 0  # the same: until this test began
         self.port = free_port()
@@ -113,10 +115,18 @@ class AppServer:
     def _give_up(self) -> None:
         """End the app; some errors of its start are printed only then."""
         self.family()
+        if in_the_code(self.app):
+            return  # We know already.
         if self.main.poll() is None:
             processes.send_signal(self.main, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             self.main.wait(STUCK)
+
+    def _worker_died(self) -> bool:
+        """Tell whether the worker is gone while nobody has asked it to end."""
+        if self.stopping or self.worker_process is None:
+            return False
+        return not processes.is_alive(self.worker_process)
 
     def _worker_state(self) -> str | None:
         workers = self.http.get("/v1/info").json().get("workers", {})
@@ -147,9 +157,9 @@ class AppServer:
         it does not come to be. Returns: what the condition returned.
         """
         seconds = seconds or self.patience
-        deadline = time.monotonic() + seconds
+        began = time.monotonic()
         last: Any = None
-        while time.monotonic() < deadline:
+        while time.monotonic() - began < seconds and not self._worker_died():
             try:
                 last = condition()
             except (
@@ -166,7 +176,7 @@ class AppServer:
             time.sleep(0.02)
         # A learner's hang costs seconds: what was in vain once is tried for less.
         self.patience = WAIT_AGAIN
-        got = f"not within {seconds:.0f} s"
+        got = f"not within {time.monotonic() - began:.1f} s"
         if last not in (None, False):
             got += f": {last!r:.{SHOWN}}"
         raise self.failed(expected, got, cause)
@@ -174,10 +184,12 @@ class AppServer:
     def failed(self, expected: str, got: str, cause: str | None = None) -> Checkpoint:
         """Return the failure: what was done, what came back, what was expected."""
         log = self.output()
-        cause = cause or likely_cause(self.app, log[self.begun :], log[: self.booted])
-        with suppress(httpx.HTTPError, ValueError):
-            if self._worker_state() in ("FAILED", "COMPLETED"):
-                cause = f"the worker has ended. {cause or 'Nobody asked it to.'}"
+        # What is wrong in the code for certain goes before what a test may suspect.
+        cause = in_the_code(self.app) or cause
+        cause = cause or in_the_log(self.app, log[self.begun :])
+        cause = cause or in_the_log(self.app, log[: self.booted])
+        if self._worker_died():
+            cause = f"the worker has ended. {cause or 'Nobody asked it to.'}"
         lines = [f"did:      {self.did}", f"got:      {got}", f"expected: {expected}"]
         return Checkpoint("\n".join(lines + ([f"cause:    {cause}"] if cause else [])))
 
@@ -272,15 +284,28 @@ class AppServer:
         info: dict[str, Any] = reply.json()
         return info
 
-    def worker(self) -> psutil.Process:
-        """Return the SajeWorker process, once it is ready."""
+    def worker_pid(self) -> int:
+        """Return the pid of the SajeWorker, once it was ready."""
         workers = self.info()["workers"]
         found = [w["pid"] for name, w in workers.items() if "SajeWorker" in name]
-        self.expect(
-            found, "Sanic-SajeWorker-0 among the workers", f"only {sorted(workers)}"
+        listed = "Sanic-SajeWorker-0 among the workers"
+        self.expect(found, listed, f"only {sorted(workers)}")
+        ready = f"SAJE worker ready [{found[0]}]"
+        self.until(lambda: ready in self.output(), f"{ready!r} in the log")
+        return int(found[0])
+
+    def worker(self) -> psutil.Process:
+        """Return the SajeWorker process, which must be running."""
+        pid = self.worker_pid()
+        with suppress(psutil.NoSuchProcess):
+            self.worker_process = psutil.Process(pid)
+        runs = self.worker_process and not self._worker_died()
+        cause = (
+            "worker() returned: asyncio.run(scheduler.run()) keeps it until it stops"
         )
-        self.until(lambda: "SAJE worker ready" in self.output(), "the worker is ready")
-        return psutil.Process(found[0])
+        self.expect(runs, "the worker runs on", "it has ended", cause)
+        assert self.worker_process
+        return self.worker_process
 
     def logged(
         self, text: str, seconds: float | None = None, cause: str | None = None
@@ -301,7 +326,9 @@ class AppServer:
         )
         return found[0].removeprefix(f"Job {uid} ")
 
-    def details(self, uid: str, ended: bool = True) -> dict[str, Any]:
+    def details(
+        self, uid: str, ended: bool = True, cause: str | None = None
+    ) -> dict[str, Any]:
         """GET a job, when it has ended."""
 
         def look() -> dict[str, Any] | None:
@@ -312,7 +339,7 @@ class AppServer:
                 return None
             return details
 
-        result: dict[str, Any] = self.until(look, "a job that has ended")
+        result: dict[str, Any] = self.until(look, "a job that has ended", cause=cause)
         return result
 
     def running(self, uid: str) -> None:
@@ -331,12 +358,14 @@ class AppServer:
     def signal(self, number: int, to_group: bool = False) -> None:
         """Send a signal to the main process; to the group, as a terminal does."""
         self.family()  # to know them when their parent has gone
+        self.stopping = True
         self.did = f"kill -{signal.Signals(number).name[3:]} {self.main.pid}"
         processes.send_signal(self.main, number, to_group)
 
     def kill_main(self) -> None:
         """End the main process by force, and nothing else."""
         self.family()
+        self.stopping = True
         self.did = f"kill -9 {self.main.pid}"
         self.main.kill()
 

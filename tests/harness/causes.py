@@ -9,15 +9,16 @@ from pathlib import Path
 
 LISTENERS = {
     "Manager": (
-        "main_process_start",
+        # The second works, too: the servers have not been started yet.
+        ("main_process_start", "main_process_ready"),
         "every process that runs it gets a queue of its own, or gets it too late",
     ),
     "manage": (
-        "main_process_ready",
+        ("main_process_ready",),
         "app.manager is there only then, and only in the main process",
     ),
 }
-"""In which listener a call belongs, and what goes wrong elsewhere."""
+"""In which listeners a call belongs, and what goes wrong elsewhere."""
 
 NOT_SHARED = {
     "queue.Queue": "its lock cannot be pickled for another process",
@@ -41,6 +42,10 @@ MARKS = {
     "missing 1 required positional argument: 'saje'": "the client is registered too "
     "late, or not at all: call app.ext.add_dependency() in create_saje() itself, "
     "outside of any listener",
+    "has no attribute 'saje'": "app.ctx.saje is not there: each server makes its own "
+    "client, in before_server_start",
+    "has no attribute 'saje_queue'": "app.shared_ctx.saje_queue is not there: it is "
+    "put there in main_process_start, and a reload does not run that again",
     "Task exception was never retrieved": "an exception in a task on the loop was seen "
     "by nobody: catch it where the job is executed",
     "no running event loop": "the loop was used from a thread: go through "
@@ -53,17 +58,12 @@ MARKS = {
 """What the log says, and what that means."""
 
 
-def likely_cause(app: Path, *logs: str) -> str | None:
-    """Name a usual mistake of which there is a mark; None when there is none.
-
-    Takes: ``logs``, the parts of the app's log to look at, the most telling one first.
-    """
-    found = (in_the_log(app, log) for log in logs)
-    return in_the_code(app) or next((cause for cause in found if cause), None)
-
-
 def in_the_log(app: Path, log: str) -> str | None:
-    """Name the mistake that a log speaks of: a known one, or the last exception."""
+    """Name the mistake that a log speaks of: a known one, or the last exception.
+
+    Takes: ``app``, the folder of the app; ``log``, what it has printed.
+    Returns: None when the log speaks of none.
+    """
     where = ""
     # The line of the app's own code that was reached last. Sanic has a form of its own
     # for the tracebacks of the main process.
@@ -78,8 +78,8 @@ def in_the_log(app: Path, log: str) -> str | None:
     errors = re.findall(name, log, re.MULTILINE)
     if errors:
         return where + errors[-1].removeprefix("╰ ")
-    logged = re.findall(r" ERROR: (.*)", log)
-    return f"the app's log says: {logged[-1]}" if logged else None
+    logged = re.findall(r" ERROR: (.*)|\b(Job \S+ failed: .*)", log)
+    return f"the app's log says: {''.join(logged[-1])}" if logged else None
 
 
 def in_the_code(app: Path) -> str | None:
@@ -136,9 +136,9 @@ def wrong_call(name: str, listener: str | None) -> str | None:
     """Tell what is wrong with calling something in a listener, or outside of any."""
     short = name.rpartition(".")[2]
     where = f"in {listener}" if listener else "outside of any listener"
-    belongs, why = LISTENERS.get(short, (listener, ""))
-    if belongs != listener:
-        return f"{short}() is called {where}; call it in {belongs}: {why}"
+    belongs, why = LISTENERS.get(short, ((listener,), ""))
+    if listener not in belongs:
+        return f"{short}() is called {where}; call it in {belongs[0]}: {why}"
     if name.endswith("ext.dependency"):
         return (
             "app.ext.dependency() takes an object that is ready; use "

@@ -6,7 +6,7 @@ from contextlib import suppress
 from copy import copy
 from functools import cache
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import server
 from sanic import Blueprint, HTTPResponse, Request, Sanic, json
@@ -117,7 +117,10 @@ def create_app() -> Sanic:
             request: Request,
             saje: SajeClient = None,  # type: ignore[assignment]
         ) -> HTTPResponse:
-            return json({"type": type(saje).__name__})
+            if saje is not None and not hasattr(saje, "probe_id"):
+                saje.probe_id = str(uuid4())
+            found = getattr(saje, "probe_id", None)
+            return json({"type": type(saje).__name__, "id": found})
 
         async def send(
             request: Request,

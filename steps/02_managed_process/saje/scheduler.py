@@ -37,18 +37,20 @@ class Scheduler:
     async def run(self) -> None:
         """Run jobs until `stop` is called, then let them end."""
         loop = asyncio.get_running_loop()
-        received = asyncio.Event()  # no more messages will come
+        received: asyncio.Future[None] = loop.create_future()
 
         def receive() -> None:
             try:
                 self._receive(loop)
-            finally:
-                loop.call_soon_threadsafe(received.set)
+            except Exception as error:
+                loop.call_soon_threadsafe(received.set_exception, error)
+            else:
+                loop.call_soon_threadsafe(received.set_result, None)
 
         # Not in asyncio's own threads: asyncio.run() would wait for this one even
         # after something else has ended the loop.
         Thread(target=receive, daemon=True).start()
-        await received.wait()
+        await received
         await self._drain()
 
     def stop(self) -> None:

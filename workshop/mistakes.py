@@ -1,0 +1,109 @@
+"""The tests of the tests: plausible wrong answers, each of which must be caught.
+
+A mistake is a small change of a step's solution: tests/mistakes/NN_name/<name>.toml.
+The tests of its todo must fail with a message that has its words: who makes it is told
+what is wrong, and not only that something is.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from workshop import chain
+from workshop.errors import WorkshopError
+from workshop.steps import Repository, Step, texts, value
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A text of one file, and what is there in its place."""
+
+    file: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A wrong answer to a todo."""
+
+    step: Step
+    name: str
+    """Of its file, such as "no_drain"."""
+    title: str
+    """What was done wrong, in words."""
+    todo: str
+    """The id of the todo whose tests must catch it."""
+    words: tuple[str, ...]
+    """What the message must contain."""
+    edits: tuple[Edit, ...]
+
+    @property
+    def full_name(self) -> str:
+        """Its name with its step's, such as "02 no_drain"."""
+        return f"{self.step.number:02} {self.name}"
+
+    def write(self, repository: Repository, folder: Path) -> None:
+        """Write the app that has the mistake.
+
+        Takes: ``folder``, where the app goes; what is there is removed.
+        Raises: WorkshopError when the solution has changed, and an edit fits no more.
+        """
+        shutil.rmtree(folder, ignore_errors=True)
+        for name, path in chain.app_files(repository.solution(self.step)).items():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
+        for edit in self.edits:
+            target = folder / edit.file
+            text = target.read_text(encoding="utf-8") if target.exists() else ""
+            if text.count(edit.old) < 1:
+                raise WorkshopError(
+                    f"mistake {self.full_name}: {edit.file} of the solution does not "
+                    f"have this text: {edit.old!r}"
+                )
+            target.write_text(text.replace(edit.old, edit.new), encoding="utf-8")
+
+
+def read(repository: Repository) -> list[Mistake]:
+    """Read every mistake, in the order of the steps.
+
+    Raises: WorkshopError, naming the file, when one is not as it must be.
+    """
+    found = []
+    for step in repository.steps():
+        folder = repository.root / "tests" / "mistakes" / step.name
+        found += [read_mistake(step, path) for path in sorted(folder.glob("*.toml"))]
+    return found
+
+
+def read_mistake(step: Step, path: Path) -> Mistake:
+    """Read and check one mistake; raises WorkshopError when it is not as it must be."""
+    where = f"tests/mistakes/{step.name}/{path.name}"
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise WorkshopError(f"{where}: {error}.") from None
+    mistake = Mistake(
+        step=step,
+        name=path.stem,
+        title=value(table, "title", str, where),
+        todo=value(table, "todo", str, where),
+        words=texts(table, "words", where),
+        edits=tuple(
+            Edit(
+                file=value(edit, "file", str, where),
+                old=value(edit, "old", str, where),
+                new=edit.get("new", ""),
+            )
+            for edit in value(table, "edit", list, where)
+        ),
+    )
+    if mistake.todo not in {todo.id for todo in step.todos}:
+        raise WorkshopError(f"{where}: the step has no todo {mistake.todo}.")
+    if not mistake.words:
+        raise WorkshopError(f"{where}: words must not be empty.")
+    return mistake
