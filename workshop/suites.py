@@ -54,12 +54,14 @@ class SuiteRun:
         app: Path | None,
         name: str,
         todo: str | None = None,
+        first_failure: bool = False,
     ) -> None:
         """Start pytest.
 
         Takes: ``suites``, the test folders, in the order to run them; ``app``, the
         app's folder, or None for tests that need none; ``name``, which the log and the
-        report get; ``todo``, the id of the only todo to test, or None for all.
+        report get; ``todo``, the id of the only todo to test, or None for all;
+        ``first_failure``, to end with the first test that fails.
         """
         repository.state.mkdir(exist_ok=True)
         self.began = time.monotonic()
@@ -68,6 +70,7 @@ class SuiteRun:
         self.records: list[Record] = []
         self.todos: dict[str, str | None] = {}
         """The todo of each test that pytest is going to run, by the test's id."""
+        self._first_failure = first_failure
         self._report = repository.state / f"{name}.jsonl"
         self._report.write_bytes(b"")
         self._read = 0
@@ -77,6 +80,8 @@ class SuiteRun:
             command += ["--app", str(app)]
         if todo is not None:
             command += ["--todo", todo]
+        if first_failure:
+            command += ["--exitfirst"]
         command += ["--report", str(self._report)]
         with self.log.open("wb") as log:
             self._process = processes.start(
@@ -134,7 +139,7 @@ class SuiteRun:
             return f"pytest ended with status {self.status}"
         if not self.todos:
             return "pytest found no tests"
-        if silent:
+        if silent and not (failed and self._first_failure):
             return f"{len(silent)} tests said nothing, the first is {silent[0]}"
         if bool(failed) != bool(self.status):
             return f"pytest ended with status {self.status} and {len(failed)} failures"

@@ -3,7 +3,8 @@
 Solution N must pass the suites 1 to N. Starter N must pass 1 to N-1, and fail every
 test of suite N by an assertion in the test itself: a starter that does not boot, or a
 test that cannot fail, is found here. In between, the tests of each todo must pass as
-soon as it is done, after those before it: nobody has to write on while all is red.
+soon as it is done, after those before it: nobody has to write on while all is red. And
+each of the mistakes in tests/mistakes must be caught, in words (see mistakes.py).
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from functools import partial
 from rich.console import Console
 from rich.table import Table
 
-from workshop import chain, evenness, processes
+from workshop import chain, evenness, mistakes, processes
+from workshop.mistakes import Mistake
 from workshop.output import say
 from workshop.steps import Repository, Step
 from workshop.suites import Record, SuiteRun, suite_of
@@ -66,6 +68,15 @@ class Row:
         return not self.solution and suite == self.step.name
 
 
+@dataclass(frozen=True)
+class Job:
+    """A run of suites, and what is to be thought of it."""
+
+    name: str
+    start: Callable[[], SuiteRun]
+    judge: Callable[[SuiteRun], None]
+
+
 def verify(repository: Repository, console: Console) -> int:
     """Run everything, and end with a line ``N passed, N failed``.
 
@@ -74,30 +85,23 @@ def verify(repository: Repository, console: Console) -> int:
     """
     tally = Tally()
     rows = rows_of(repository.steps())
-    stages = [(s, todo.id) for s in repository.steps() for todo in s.todos[:-1]]
+    wrong = mistakes.read(repository)
     cells: dict[tuple[str, str], str] = {}
-    jobs = [partial(start_unit_tests, repository)]
-    jobs += [partial(start_row, repository, row) for row in rows]
-    jobs += [partial(start_stage, repository, *stage) for stage in stages]
+    verdicts: dict[str, str] = {}
+    jobs = all_jobs(repository, rows, wrong, tally, cells, verdicts)
     began = time.monotonic()
     with (
         processes.interrupted_by_termination(),
         closing(finished(jobs)) as runs,
     ):
-        for index, run in runs:
-            if index == 0:
-                name = "unit tests"
-                judge_unit_tests(run, tally)
-            elif index > len(rows):
-                name = f"after TODO {stages[index - len(rows) - 1][1]}"
-                judge_stage(name, run, tally)
-            else:
-                name = rows[index - 1].name
-                judge_row(rows[index - 1], run, tally, cells)
-            say(console, f"{name}: {len(run.records)} tests, {since(run.began)}")
+        for job, run in runs:
+            job.judge(run)
+            say(console, f"{job.name}: {len(run.records)} tests, {since(run.began)}")
     say(console, f"All of it: {since(began)}\n")
     console.print(matrix_table(rows, cells))
     console.print(evenness_table(repository))
+    if wrong:
+        console.print(mistakes_table(wrong, verdicts))
     for deviation in tally.deviations:
         say(console, f"- {deviation}")
     if tally.deviations:
@@ -106,6 +110,42 @@ def verify(repository: Repository, console: Console) -> int:
         )
     say(console, f"{tally.passed} passed, {len(tally.deviations)} failed")
     return 1 if tally.deviations or not tally.passed else 0
+
+
+def all_jobs(
+    repository: Repository,
+    rows: list[Row],
+    wrong: list[Mistake],
+    tally: Tally,
+    cells: dict[tuple[str, str], str],
+    verdicts: dict[str, str],
+) -> list[Job]:
+    """Return every run there is, the longest first: so all of them are done soonest.
+
+    Takes: ``cells`` and ``verdicts``, which get the texts of the two tables.
+    """
+    jobs = [
+        Job(
+            "unit tests",
+            partial(start_unit_tests, repository),
+            partial(judge_unit_tests, tally=tally),
+        )
+    ]
+    for row in rows:
+        judge = partial(judge_row, row, tally=tally, cells=cells)
+        jobs.append(Job(row.name, partial(start_row, repository, row), judge))
+    for step in repository.steps():
+        # After the last todo, it is the solution.
+        for todo in step.todos[:-1]:
+            name = f"after TODO {todo.id}"
+            start = partial(start_stage, repository, step, todo.id)
+            jobs.append(Job(name, start, partial(judge_stage, name, tally=tally)))
+    for mistake in wrong:
+        name = f"mistake {mistake.full_name}"
+        start = partial(start_mistake, repository, mistake)
+        judge = partial(judge_mistake, mistake, tally=tally, verdicts=verdicts)
+        jobs.append(Job(name, start, judge))
+    return jobs
 
 
 def rows_of(steps: list[Step]) -> list[Row]:
@@ -144,29 +184,42 @@ def start_stage(repository: Repository, step: Step, todo_id: str) -> SuiteRun:
     return SuiteRun(repository, [repository.suite(step)], folder, name, todo_id)
 
 
-def finished(
-    jobs: Sequence[Callable[[], SuiteRun]],
-) -> Generator[tuple[int, SuiteRun], None, None]:
-    """Run jobs, some at once, and yield each that has ended with its place in the list.
+def start_mistake(repository: Repository, mistake: Mistake) -> SuiteRun:
+    """Start the tests that must catch a mistake."""
+    name = mistake.full_name.replace(" ", "-")
+    folder = repository.state / "mistakes" / name
+    mistake.write(repository, folder)
+    suite = repository.suite(mistake.step)
+    return SuiteRun(
+        repository,
+        [suite],
+        folder,
+        f"verify-mistake-{name}",
+        mistake.todo,
+        first_failure=True,
+    )
+
+
+def finished(jobs: Sequence[Job]) -> Generator[tuple[Job, SuiteRun], None, None]:
+    """Run jobs, some at once, and yield each that has ended with its run.
 
     When it is left early, by Ctrl+C for one, it ends those that are running.
     """
-    waiting = list(enumerate(jobs))
-    running: dict[int, SuiteRun] = {}
+    waiting = list(jobs)
+    running: list[tuple[Job, SuiteRun]] = []
     try:
         while waiting or running:
             while waiting and len(running) < AT_ONCE:
-                index, job = waiting.pop(0)
-                running[index] = job()
+                job = waiting.pop(0)
+                running.append((job, job.start()))
             time.sleep(POLL)
-            for index in [i for i, run in running.items() if run.status is not None]:
-                run = running[index]
+            for job, run in [pair for pair in running if pair[1].status is not None]:
                 run.poll()
                 run.stop()
-                del running[index]
-                yield index, run
+                running.remove((job, run))
+                yield job, run
     finally:
-        for run in running.values():
+        for _, run in running:
             run.stop()
 
 
@@ -185,6 +238,31 @@ def judge_stage(name: str, run: SuiteRun, tally: Tally) -> None:
         tally.expect(None if record.passed else problem)
     if broken := run.broken():
         tally.expect(f"{name}: {broken}; pytest said:\n{end_of_log(run)}")
+
+
+def judge_mistake(
+    mistake: Mistake, run: SuiteRun, tally: Tally, verdicts: dict[str, str]
+) -> None:
+    """Count a mistake: a test must have failed with a message that has its words.
+
+    Takes: ``verdicts``, which gets what became of it, by its name.
+    """
+    name = f"mistake {mistake.full_name} ({mistake.title})"
+    failed = [record for record in run.records if not record.passed]
+    message = failed[0].message if failed else ""
+    missing = [words for words in mistake.words if words not in message]
+    problem, verdict = None, f"caught by {mistake.todo}"
+    if broken := run.broken():
+        problem = f"{name}: {broken}; pytest said:\n{end_of_log(run)}"
+        verdict = "the run broke"
+    elif not failed:
+        problem = f"{name}: no test of TODO {mistake.todo} fails."
+        verdict = "not caught"
+    elif missing:
+        problem = f"{name}: the message does not say {missing[0]!r}:\n{message}"
+        verdict = "not named"
+    tally.expect(problem)
+    verdicts[mistake.full_name] = verdict
 
 
 def judge_row(
@@ -255,6 +333,15 @@ def matrix_table(rows: list[Row], cells: dict[tuple[str, str], str]) -> Table:
     table = Table("app", *(f"suite {step.number:02}" for step in suites))
     for row in ordered:
         table.add_row(row.name, *(cells.get((row.name, s.name), "") for s in suites))
+    return table
+
+
+def mistakes_table(wrong: list[Mistake], verdicts: dict[str, str]) -> Table:
+    """Return what became of each mistake."""
+    table = Table("mistake", "what is wrong", "")
+    for mistake in wrong:
+        name = mistake.full_name
+        table.add_row(name, mistake.title, verdicts.get(name, ""))
     return table
 
 

@@ -7,6 +7,8 @@ import re
 import pytest
 
 from tests.workshop.conftest import SUITES, RunWorkshop, write
+from workshop import mistakes
+from workshop.errors import WorkshopError
 from workshop.steps import Repository
 
 
@@ -116,3 +118,73 @@ def test_verify_red(
     assert done.returncode == 1
     assert [phrase for phrase in words if phrase not in done.stdout] == []
     assert last_line(done.stdout).startswith(tally), done.stdout
+
+
+MISTAKE = """
+title = "A wrong number"
+todo = "1.1"
+words = ["the [answer] is 42"]
+
+[[edit]]
+file = "app/answer.py"
+old = "six * 7"
+new = "six * 8"
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict", "words"),
+    [
+        (("", ""), "caught by 1.1", ""),
+        (("six * 8", "7 * six"), "not caught", "no test of TODO 1.1 fails."),
+        (("is 42", "is 43"), "not named", "does not say 'the [answer] is 43'"),
+        (("six * 8", "("), "not named", "does not say 'the [answer] is 42'"),
+    ],
+    ids=["caught", "not caught", "not named", "broken"],
+)
+def test_mistakes(
+    workshop: RunWorkshop,
+    small: Repository,
+    change: tuple[str, str],
+    verdict: str,
+    words: str,
+) -> None:
+    """A mistake must be caught by the tests of its todo, in its words."""
+    text = MISTAKE.replace(*change) if change[0] else MISTAKE
+    write(small.root / "tests/mistakes/01_first/wrong_number.toml", text)
+    done = workshop("verify")
+    right = verdict.startswith("caught")
+    assert re.search(rf"01 wrong_number +│ A wrong number +│ {verdict} ", done.stdout)
+    assert words in done.stdout
+    assert last_line(done.stdout) == f"{12 + right} passed, {1 - right} failed"
+    assert done.returncode == 1 - right
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('todo = "1.1"', 'todo = "2.1"', "the step has no todo 2.1"),
+        ('["the [answer] is 42"]', "[]", "words must not be empty"),
+        ('title = "A wrong number"', "", "title must be a str"),
+        ("[[edit]]", "[[edits]]", "edit must be a list"),
+        ('"six * 7"', '"eight"', "app/answer.py of the solution does not have"),
+        ('"app/answer.py"', '"app/no.py"', "app/no.py of the solution does not have"),
+        ("title = ", "title ", "wrong_number.toml: "),
+    ],
+)
+def test_mistakes_are_checked(
+    small: Repository, old: str, new: str, message: str
+) -> None:
+    """A mistake that is not as it must be is refused, and named."""
+    assert old in MISTAKE
+    text = MISTAKE.replace(old, new)
+    write(small.root / "tests/mistakes/01_first/wrong_number.toml", text)
+
+    def read_and_write() -> None:
+        [mistake] = mistakes.read(small)
+        mistake.write(small, small.root / "app")
+
+    with pytest.raises(WorkshopError) as error:
+        read_and_write()
+    assert message in str(error.value)
+    assert "wrong_number" in str(error.value)
