@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -86,7 +87,13 @@ def in_words(item: pytest.Item, error: BaseException, traceback: str) -> str:
     text = str(error)
     if not isinstance(error, Checkpoint):
         text = f"got:      an answer that the test cannot use:\n{traceback[-1000:]}"
-    file = files_of_todos(suite_of(item))[todo]
+    files = files_of_todos(suite_of(item))
+    file = files[todo]
+    # The cause may be in the file of another todo.
+    where = re.search(r"^cause: +(\w+/\w+\.py)", text, re.MULTILINE)
+    if where and where[1] != file and where[1] in files.values():
+        file = where[1]
+        todo = next(todo for todo in files if files[todo] == file)
     still = ""
     if f"TODO {todo}" in read(app_of(item.config, suite_of(item)) / file):
         still = ", whose comment is still there"

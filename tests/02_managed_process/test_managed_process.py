@@ -24,6 +24,20 @@ def test_the_worker_runs_beside_the_servers(server: AppServer) -> None:
 
 
 @pytest.mark.todo("2.1")
+def test_a_reload_restarts_the_worker(server: AppServer) -> None:
+    """When code has changed, auto-reload restarts the worker with the servers."""
+    server.worker_pid()
+    server.reload()
+
+    def restarted() -> bool:
+        log = server.output()
+        return log.count("SAJE worker ready") > 1 and log.count("Worker ready [") >= 4
+
+    cause = "Sanic restarts only what is transient: manage(..., transient=True)"
+    server.until(restarted, "a new worker, and new servers", cause=cause)
+
+
+@pytest.mark.todo("2.1")
 def test_a_bad_setting_is_refused(server: AppServer, tmp_path: Path) -> None:
     """A SAJE_DRAIN that is no number keeps the app from starting, and says why."""
     try:
@@ -55,6 +69,7 @@ def test_the_worker_takes_messages(server: AppServer) -> None:
     names = ("Alan", "Grace", "Edsger")
     for name in names:
         server.greet(name, 0.6)
+    server.logged("Hello, Edsger.")
     log = server.logged("Goodbye, Edsger.")
     last_hello = max(log.index(f"Hello, {name}.") for name in names)
     first_goodbye = min(log.index(f"Goodbye, {name}.") for name in names)

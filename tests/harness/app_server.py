@@ -142,7 +142,10 @@ class AppServer:
 
     def end_of_log(self) -> str:
         """Return the last lines that the app has printed."""
-        return "\n".join(self.output().splitlines()[-15:])[-SHOWN * 2 :]
+        lines = self.output().splitlines()
+        while len(lines) > 1 and sum(map(len, lines)) > SHOWN * 2:
+            del lines[0]
+        return "\n".join(lines)
 
     def until(
         self,
@@ -198,7 +201,7 @@ class AppServer:
     ) -> None:
         """Raise a Checkpoint unless the condition holds."""
         if not condition:
-            raise self.failed(expected, f"{got!s:.{SHOWN}}", cause)
+            raise self.failed(expected, f"{got!s:.{SHOWN * 3}}", cause)
 
     def request(
         self, method: str, path: str, body: Any = None, **kwargs: Any
@@ -283,6 +286,21 @@ class AppServer:
         self.expect(right, "200, with the workers", shown(reply))
         info: dict[str, Any] = reply.json()
         return info
+
+    def reload(self) -> None:
+        """Have Sanic restart what its reloader restarts when a file was saved."""
+        self.worker_process = None
+        self.http.post("/probe/reload")
+        self.did = "saved a file, with --auto-reload"
+
+    def worker_if_any(self) -> list[psutil.Process]:
+        """Return the SajeWorker, if there is one yet and it runs."""
+        pids = [
+            w["pid"] for n, w in self.info()["workers"].items() if "SajeWorker" in n
+        ]
+        with suppress(psutil.NoSuchProcess):
+            return [p for p in map(psutil.Process, pids) if processes.is_alive(p)]
+        return []
 
     def worker_pid(self) -> int:
         """Return the pid of the SajeWorker, once it was ready."""

@@ -11,7 +11,7 @@ LISTENERS = {
     "Manager": (
         # The second works, too: the servers have not been started yet.
         ("main_process_start", "main_process_ready"),
-        "every process that runs it gets a queue of its own, or gets it too late",
+        "elsewhere each process makes its own, or too late",
     ),
     "manage": (
         ("main_process_ready",),
@@ -44,6 +44,8 @@ MARKS = {
     "outside of any listener",
     "has no attribute 'saje'": "app.ctx.saje is not there: each server makes its own "
     "client, in before_server_start",
+    "SimpleNamespace' object has no attribute 'saje_queue'": "app.ctx belongs to one "
+    "process; the queue is on app.shared_ctx",
     "has no attribute 'saje_queue'": "app.shared_ctx.saje_queue is not there: it is "
     "put there in main_process_start, and a reload does not run that again",
     "Task exception was never retrieved": "an exception in a task on the loop was seen "
@@ -64,6 +66,7 @@ def in_the_log(app: Path, log: str) -> str | None:
     Takes: ``app``, the folder of the app; ``log``, what it has printed.
     Returns: None when the log speaks of none.
     """
+    log = log.replace("\n  ▐ ", " ")
     where = ""
     # The line of the app's own code that was reached last. Sanic has a form of its own
     # for the tracebacks of the main process.
@@ -93,6 +96,9 @@ def in_the_code(app: Path) -> str | None:
             return f"{name}, line {error.lineno}: {error.msg}"
         if name == "saje/creator.py":
             for line, mistake in wiring_mistakes(tree):
+                return f"{name}, line {line}: {mistake}"
+        if name == "saje/scheduler.py":
+            for line, mistake in thread_mistakes(tree):
                 return f"{name}, line {line}: {mistake}"
         code = re.sub("#.*", "", text)
         if name == "saje/worker.py" and ".run()" in code and "on_stop(" not in code:
@@ -129,6 +135,27 @@ def wiring_mistakes(tree: ast.Module) -> Iterator[tuple[int, str]]:
                     node.lineno,
                     f"{made} is not shared: {NOT_SHARED[made]}. "
                     "Take multiprocessing's Manager().Queue()",
+                )
+
+
+def thread_mistakes(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yield each way to use the loop from the receiver's thread that does not work."""
+    threadsafe = "loop.call_soon_threadsafe(self._start, message)"
+    for function in ast.walk(tree):
+        if not isinstance(function, ast.FunctionDef) or function.name != "_receive":
+            continue
+        for node in ast.walk(function):
+            called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            if called == "self._start":
+                yield (
+                    node.lineno,
+                    "self._start() is called here, in the receiver's thread; "
+                    f"hand it over: {threadsafe}",
+                )
+            if called == "loop.call_soon":
+                yield (
+                    node.lineno,
+                    f"call_soon() wakes no loop of another thread: {threadsafe}",
                 )
 
 

@@ -104,6 +104,13 @@ async def settle(request: Request) -> HTTPResponse:
     return json({})
 
 
+@bp.post("/reload")
+async def reload(request: Request) -> HTTPResponse:
+    """Restart what Sanic's reloader restarts when a file was saved."""
+    request.app.m.restart(all_workers=True)
+    return json({})
+
+
 def create_app() -> Sanic:
     """Build the learner's application and add the probe to it."""
     app = server.create_app()

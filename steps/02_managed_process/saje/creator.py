@@ -14,8 +14,7 @@ def create_saje(app: Sanic) -> None:
     Args:
         app: The application. Its config has the settings, SAJE_*.
     """
-    # TODO 2.1: this goes to the worker: how many seconds running jobs get to
-    # end in when the server stops.
+    # Seconds that running jobs get to end in, when the server stops.
     app.config.setdefault("SAJE_DRAIN", 5)
 
     @app.main_process_start
