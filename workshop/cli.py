@@ -27,7 +27,19 @@ app = typer.Typer(
     "offline.",
 )
 
-StepNumber = Annotated[int, typer.Argument(metavar="N", help="The step's number.")]
+
+def step_number(text: str) -> int:
+    """Read a step's number; raises BadParameter, with an example, when it is none."""
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no step's number, such as 1") from None
+
+
+StepNumber = Annotated[
+    int,
+    typer.Argument(metavar="N", help="The step's number.", parser=step_number),
+]
 OfSolution = Annotated[
     bool, typer.Option("--solution", help="The step's solution, not your app.")
 ]

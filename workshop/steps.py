@@ -106,7 +106,9 @@ class Repository:
         for todo in todos:
             if todo.id == todo_id:
                 return todo
-        ids = ", ".join(todo.id for todo in todos)
+        step = todo_id.partition(".")[0]
+        near = [todo for todo in todos if todo.id.partition(".")[0] == step]
+        ids = ", ".join(todo.id for todo in near or todos)
         raise WorkshopError(f"There is no TODO {todo_id}. There are: {ids}.")
 
 

@@ -44,6 +44,7 @@ class AppServer:
         self.data = data
         self.log = data / f"log-{time.monotonic_ns()}.txt"
         self.patience = WAIT
+        self.jobs: dict[str, str] = {}  # what was submitted, by uid
         self.stopping = False  # whether somebody has asked the app to end
         self.worker_process: psutil.Process | None = None  # once it was ready
         self.booted = 0  # characters of the log: until the app was up
@@ -92,7 +93,8 @@ class AppServer:
             if ended or stuck or now - began > BOOT:
                 self._give_up()
                 got = "the app ended" if ended else "they do not"
-                got += f"; it printed:\n{self.end_of_log()}"
+                printed = self.end_of_log() or "nothing: does a loop never end?"
+                got += f"; it printed:\n{printed}"
                 raise self.failed("both servers come up", got)
             time.sleep(0.02)
         # A signal that comes before Sanic's main process has seen that every server
@@ -191,6 +193,8 @@ class AppServer:
         cause = in_the_code(self.app) or cause
         cause = cause or in_the_log(self.app, log[self.begun :])
         cause = cause or in_the_log(self.app, log[: self.booted])
+        if "was never awaited" in log:  # Python says so once for each place.
+            cause = cause or in_the_log(self.app, log)
         if self._worker_died():
             cause = f"the worker has ended. {cause or 'Nobody asked it to.'}"
         lines = [f"did:      {self.did}", f"got:      {got}", f"expected: {expected}"]
@@ -226,7 +230,9 @@ class AppServer:
         """Submit a job; return its uid."""
         reply = self.request("POST", "/v1/job", {"task": task, "kwargs": kwargs})
         self.expect(reply.status_code == 202, "202 Accepted", shown(reply))
-        return str(reply.json()["uid"])
+        uid = str(reply.json()["uid"])
+        self.jobs[uid] = f"{task} {kwargs!s:.80}"
+        return uid
 
     def greet(self, name: str, seconds: float) -> None:
         """Have the worker say hello, and goodbye some seconds later."""
@@ -351,6 +357,7 @@ class AppServer:
 
         def look() -> dict[str, Any] | None:
             reply = self.get(f"/v1/job/{uid}")
+            self.did += f", a job of {self.jobs[uid]}" if uid in self.jobs else ""
             self.expect(reply.status_code == 200, "200 and the job", shown(reply))
             details: dict[str, Any] = reply.json()
             if ended and details["state"] in ("queued", "running"):

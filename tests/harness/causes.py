@@ -40,8 +40,8 @@ MARKS = {
     "Can't pickle": "an argument of manage(), or an object on app.shared_ctx, cannot "
     "be pickled for another process: it must be found by its name in a module",
     "missing 1 required positional argument: 'saje'": "the client is registered too "
-    "late, or not at all: call app.ext.add_dependency() in create_saje() itself, "
-    "outside of any listener",
+    "late, or not at all, or the parameter has no annotation: call "
+    "app.ext.add_dependency() in create_saje() itself, and write `saje: SajeClient`",
     "has no attribute 'saje'": "app.ctx.saje is not there: each server makes its own "
     "client, in before_server_start",
     "SimpleNamespace' object has no attribute 'saje_queue'": "app.ctx belongs to one "

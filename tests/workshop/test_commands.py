@@ -232,4 +232,4 @@ def test_no_such_hint(workshop: RunWorkshop) -> None:
     """An id that is no todo is answered with those there are."""
     done = workshop("hint", "1.9")
     assert done.returncode == 2
-    assert done.stderr == "There is no TODO 1.9. There are: 1.1, 1.2, 2.1.\n"
+    assert done.stderr == "There is no TODO 1.9. There are: 1.1, 1.2.\n"

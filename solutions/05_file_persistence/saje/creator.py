@@ -31,7 +31,7 @@ def create_saje(app: Sanic) -> None:
         app.shared_ctx.saje_queue = manager.Queue()
         undone = await FileBackend(app.config.SAJE_DB).recover()
         if undone:
-            logger.warning("%d jobs were interrupted when the server ended", undone)
+            logger.warning("Jobs interrupted when the server ended: %d", undone)
 
     @app.main_process_ready
     async def ready(app: Sanic) -> None:

@@ -86,7 +86,7 @@ class Scheduler:
         """Give the jobs that still run time to end, then interrupt them."""
         if not self.jobs:
             return
-        logger.info("%d jobs still run: waiting %s s", len(self.jobs), self.drain)
+        logger.info("Jobs still running: %d; waiting %s s", len(self.jobs), self.drain)
         _, late = await asyncio.wait(self.jobs, timeout=self.drain)
         for task in late:
             task.cancel()
