@@ -6,9 +6,12 @@ import json
 import re
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import pytest
@@ -16,7 +19,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "harness"))
 
-from app_server import DRAIN, AppServer, Checkpoint, StartServer  # noqa: E402
+from app_server import AppServer, Checkpoint, StartServer  # noqa: E402
 
 FAILURE = pytest.StashKey[str]()
 
@@ -147,55 +150,106 @@ def app_of(config: pytest.Config, suite: str) -> Path:
 
 
 class Servers:
-    """The servers that are shared by tests, and the apps that do not start."""
+    """The app under test, started as often as tests need it."""
 
-    def __init__(self) -> None:
-        self.shared: dict[Path, AppServer] = {}
-        self.broken: dict[Path, Checkpoint] = {}
+    def __init__(self, app: Path, folder: Path, wanted: int) -> None:
+        """Takes: ``wanted``, how many tests will ask for a server of their own."""
+        self._app = app
+        self._folder = folder
+        self._wanted = wanted
+        self._shared: AppServer | None = None
+        self._broken: Checkpoint | None = None
+        self._thread = ThreadPoolExecutor(1)
+        self._spare: Future[AppServer] | None = None
 
-    def start(self, app: Path, data: Path, drain: float = DRAIN) -> AppServer:
-        """Start an app; one that did not start is not waited for again."""
-        if app in self.broken:
-            raise self.broken[app]
+    def shared(self) -> AppServer:
+        """Return the one server of all the tests that do not stop it."""
+        if self._shared is None:
+            self._shared = self.boot()
+            self._prepare()
+        self._shared.begin()
+        return self._shared
+
+    def own(self) -> AppServer:
+        """Return a server that no other test has. Meanwhile the next one is started."""
+        spare, self._spare = self._spare, None
+        self._wanted -= 1
+        server = spare.result() if spare else self.boot()
+        self._prepare()
+        server.begin()
+        return server
+
+    def boot(self, data: Path | None = None) -> AppServer:
+        """Start the app; when it did not start once, do not wait for it again."""
+        if self._broken:
+            raise self._broken
+        self._folder.mkdir(exist_ok=True)
+        data = data or Path(mkdtemp(dir=self._folder))
         try:
-            return AppServer(app, data, drain)
+            return AppServer(self._app, data)
         except Checkpoint as failure:
-            self.broken[app] = failure
+            self._broken = failure
             raise
 
+    def _prepare(self) -> None:
+        if self._wanted > 0:
+            self._spare = self._thread.submit(self.boot)
 
-SERVERS = Servers()
+    def end(self) -> None:
+        """End what is left, also what was started in vain."""
+        if self._shared:
+            self._shared.kill()
+        if self._spare:
+            with suppress(Checkpoint):
+                self._spare.result().kill()
+        self._thread.shutdown()
+
+
+@pytest.fixture(scope="session")
+def servers(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[pytest.Item], Servers]]:
+    """Return the servers of the app that a test checks."""
+    found: dict[Path, Servers] = {}
+    folder = tmp_path_factory.mktemp("apps")
+
+    def of(item: pytest.Item) -> Servers:
+        app = app_of(item.config, suite_of(item))
+        if app not in found:
+            wanted = [
+                other
+                for other in request.session.items
+                if "start" in getattr(other, "fixturenames", [])
+                and app_of(other.config, suite_of(other)) == app
+            ]
+            found[app] = Servers(app, folder / app.name, len(wanted))
+        return found[app]
+
+    yield of
+    for servers in found.values():
+        servers.end()
 
 
 @pytest.fixture
-def start(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StartServer]:
-    """Start servers of this test's own, all with the same data folder."""
-    app = app_of(request.config, suite_of(request.node))
-    servers: list[AppServer] = []
+def start(
+    request: pytest.FixtureRequest, servers: Callable[[pytest.Item], Servers]
+) -> Iterator[StartServer]:
+    """Start a server of this test's own; and another on the data of the first."""
+    mine: list[AppServer] = []
 
-    def begin(drain: float = DRAIN) -> AppServer:
-        servers.append(SERVERS.start(app, tmp_path, drain))
-        return servers[-1]
+    def begin(after: AppServer | None = None) -> AppServer:
+        ours = servers(request.node)
+        mine.append(ours.boot(after.data) if after else ours.own())
+        return mine[-1]
 
     yield begin
-    for server in servers:
+    for server in mine:
         server.kill()
 
 
 @pytest.fixture
 def server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, servers: Callable[[pytest.Item], Servers]
 ) -> AppServer:
     """One server for all the tests that do not stop it."""
-    app = app_of(request.config, suite_of(request.node))
-    if app not in SERVERS.shared:
-        SERVERS.shared[app] = SERVERS.start(app, tmp_path_factory.mktemp("data"))
-    else:
-        SERVERS.shared[app].begin()
-    return SERVERS.shared[app]
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """End the shared servers."""
-    for server in SERVERS.shared.values():
-        server.kill()
+    return servers(request.node).shared()

@@ -122,7 +122,7 @@ def test_computing_does_not_hold_up_the_loop(server: AppServer) -> None:
 @pytest.mark.todo("4.3")
 def test_a_blocked_loop_does_not_hold_up_the_stop(start: StartServer) -> None:
     """A task that blocks the worker's loop does not keep the app from stopping."""
-    server = start(drain=0.2)
+    server = start()
     server.worker()
     server.post("probe_blocks")
     server.logged("The loop is blocked.")

@@ -374,7 +374,7 @@ def test_no_job_is_forgotten(start: StartServer) -> None:
     lost = server.post("hello", seconds=60)
     server.running(lost)
     server.kill()
-    again = start(drain=0.3)
+    again = start(after=server)
     after = again.details(ended)
     again.did = f"kill -9 of all processes, a restart, then {again.did}"
     again.expect(after == before, f"as before: {before}", after)

@@ -27,7 +27,7 @@ BOOT = 20.0  # seconds for the servers to come up
 STUCK = 3.0  # seconds without a word after a traceback: they will not come up
 WAIT = 5.0  # seconds for anything else to happen
 WAIT_AGAIN = 2.0  # the same, once something of this app did not happen
-DRAIN = 3.0  # seconds: SAJE_DRAIN
+DRAIN = 1.2  # seconds: SAJE_DRAIN
 NOT_YET = (httpx.HTTPError, HTTPException, KeyError, OSError, ValueError)
 SHOWN = 600  # characters of an answer, a body or a log that a failure shows
 
@@ -435,10 +435,10 @@ class AppServer:
 
 
 class StartServer(Protocol):
-    """Starts the app in servers of the test's own."""
+    """Starts the app in a server of the test's own."""
 
-    def __call__(self, drain: float = DRAIN) -> AppServer:
-        """Takes: ``drain``, its SAJE_DRAIN, in seconds."""
+    def __call__(self, after: AppServer | None = None) -> AppServer:
+        """Takes: ``after``, a server that has ended, whose data this one gets."""
 
 
 def quoted(content: bytes) -> str:
