@@ -94,11 +94,13 @@ def in_words(item: pytest.Item, error: BaseException, traceback: str) -> str:
     file = files[todo]
     # The cause may be in the file of another todo.
     where = re.search(r"^cause: +(\w+/\w+\.py)", text, re.MULTILINE)
-    if where and where[1] != file and where[1] in files.values():
+    if where and where[1] != file:
         file = where[1]
-        todo = next(todo for todo in files if files[todo] == file)
+        todo = next((todo for todo in files if files[todo] == file), todo)
     still = ""
-    if f"TODO {todo}" in read(app_of(item.config, suite_of(item)) / file):
+    if files[todo] != file:
+        still = ", but the cause comes first"
+    elif f"TODO {todo}" in read(app_of(item.config, suite_of(item)) / file):
         still = ", whose comment is still there"
     return (
         f"{title_of(item)}\n{text}\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from app_server import BOOT, AppServer, Checkpoint, StartServer
+from app_server import BOOT, DRAIN, AppServer, Checkpoint, StartServer
 
 from workshop.processes import is_alive
 
@@ -122,14 +122,15 @@ def test_ctrl_c_twice_finishes_what_was_begun(start: StartServer) -> None:
     """A doubled Ctrl+C lets a job end, and interrupts one that outlasts the drain."""
     server = start()
     server.worker()
-    server.greet("Ada", 0.7)
+    server.greet("Ada", 0.4)
     server.greet("Methuselah", 60)
     server.logged("Hello, Methuselah.")
     for _ in range(2):
         server.signal(signal.SIGINT, to_group=True)
         server.logged("Shutting down")
-    server.did = "Ctrl+C twice, while a job of 0.7 s and one of 60 s ran; the drain is "
-    server.did += "1.2 s"
+    server.did = (
+        f"Ctrl+C twice, while jobs of 0.4 s and 60 s ran; the drain is {DRAIN} s"
+    )
     server.ended_well()
     log = server.end_of_log()
     goodbye = "Goodbye, Ada." in server.output()
@@ -142,15 +143,12 @@ def test_ctrl_c_twice_finishes_what_was_begun(start: StartServer) -> None:
 
 
 @pytest.mark.todo("2.4")
-@pytest.mark.parametrize("seconds", [0, 0.7], ids=["idle", "while-a-job-runs"])
-def test_sigterm_ends_it_well(start: StartServer, seconds: float) -> None:
-    """SIGTERM ends everything, once what runs has ended; status 0, no traceback."""
+def test_sigterm_ends_it_well(start: StartServer) -> None:
+    """SIGTERM ends an idle app: status 0, no traceback, no process left."""
     server = start()
     server.worker()
-    server.greet("Ada", seconds)
-    server.logged("Hello, Ada." if seconds else "Goodbye, Ada.")
+    server.greet("Ada", 0)
+    server.logged("Goodbye, Ada.")
     server.signal(signal.SIGTERM)
-    server.did += ", while a job ran" if seconds else ", while no job ran"
+    server.did += ", while no job ran"
     server.ended_well()
-    goodbye = "Goodbye, Ada." in server.output()
-    server.expect(goodbye, "'Goodbye, Ada.' in the log", server.end_of_log())

@@ -60,7 +60,8 @@ def test_post_starts_a_job(server: AppServer) -> None:
     uid = str(uuid.UUID(reply.json()["uid"]))
     server.expect(reply.json()["task"] == "hello", "its task", shown(reply))
     location = reply.headers.get("location")
-    server.expect(location == f"/v1/job/{uid}", f"Location: /v1/job/{uid}", location)
+    got = location or "no Location"
+    server.expect(location == f"/v1/job/{uid}", f"Location: /v1/job/{uid}", got)
     log = server.logged("Hello, Ada.")
     line = next(line for line in log.splitlines() if "Hello, Ada." in line)
     cause = "the handler does the work itself: it should only send the job"

@@ -6,7 +6,7 @@ import sys
 import uuid
 
 import pytest
-from app_server import AppServer, StartServer, shown
+from app_server import DRAIN, AppServer, StartServer, shown
 
 DEEP = b'{"task": "hello", "kwargs": {"name": ' + b"[" * 900 + b"]" * 900 + b"}}"
 REFUSED = {
@@ -87,6 +87,10 @@ def test_what_is_no_job_is_refused(server: AppServer) -> None:
     for method in ("PUT", "PATCH", "FOO"):
         reply = server.request(method, "/v1/job")
         server.expect(reply.status_code == 405, "405", shown(reply))
+    # A client that says nothing of the type is believed.
+    reply = server.request("POST", "/v1/job", content=b'{"task": "hello"}')
+    server.did += """ -H 'content-type;' -d '{"task": "hello"}'"""
+    server.expect(reply.status_code == 202, "202 without a type", shown(reply))
     # The worker takes jobs in their order: had one been queued, it would be there.
     uid = server.request("POST", "/v1/job", {"task": "hello"}).json()["uid"]
     log = server.logged(f"Job {uid} started")
@@ -104,7 +108,7 @@ def test_the_task_gets_its_arguments(server: AppServer) -> None:
 @pytest.mark.todo("4.3")
 def test_computing_does_not_hold_up_the_loop(server: AppServer) -> None:
     """While a plain function computes, the worker begins and ends other jobs."""
-    server.post("probe_computes", seconds=1.0)
+    server.post("probe_computes", seconds=0.6)
     server.logged("The computation begins.")
     server.post("hello", name="Margaret", seconds=0)
     log = server.logged("Goodbye, Margaret.")
@@ -158,6 +162,8 @@ def test_a_task_that_raises_is_failed(server: AppServer, kind: str) -> None:
     cause += "each is a BaseException: catch that"
     line = server.outcome(uid, None if kind == "ValueError" else cause)
     cause = "the exception is swallowed: a job whose task raised has failed"
+    if line.startswith("failed"):
+        cause = "the outcome does not name the exception: use describe(error)"
     right = line.startswith("failed") and kind in line
     server.expect(right, f"failed: ... {kind}", line, cause)
     line = server.outcome(server.post("hello", seconds=0))
@@ -180,6 +186,25 @@ def test_a_call_that_fails_is_failed(
     line = server.outcome(server.post(task, **kwargs))
     right = line.startswith("failed") and error in line
     server.expect(right, f"failed: ... {error}", line)
+
+
+@pytest.mark.todo("4.4")
+def test_a_stop_has_outcomes(start: StartServer) -> None:
+    """At SIGTERM, a job may end; one that outlasts the drain fails: Interrupted."""
+    server = start()
+    server.worker()
+    short = server.post("hello", seconds=0.4)
+    long = server.post("hello", seconds=60)
+    server.logged(f"Job {long} started")
+    server.signal(signal.SIGTERM)
+    server.did += f", while jobs of 0.4 s and 60 s ran; the drain is {DRAIN} s"
+    server.ended_well()
+    line = server.outcome(short)
+    server.expect(line.startswith("succeeded"), "the short one: succeeded", line)
+    line = server.outcome(long)
+    cause = "for a job that self._cancelled(), describe Interrupted()"
+    right = line.startswith("failed") and "Interrupted" in line
+    server.expect(right, "the long one: failed: ... Interrupted", line, cause)
 
 
 @pytest.mark.todo("4.4")

@@ -27,7 +27,7 @@ BOOT = 20.0  # seconds for the servers to come up
 STUCK = 3.0  # seconds without a word after a traceback: they will not come up
 WAIT = 5.0  # seconds for anything else to happen
 WAIT_AGAIN = 2.0  # the same, once something of this app did not happen
-DRAIN = 1.2  # seconds: SAJE_DRAIN
+DRAIN = 0.8  # seconds: SAJE_DRAIN
 NOT_YET = (httpx.HTTPError, HTTPException, KeyError, OSError, ValueError)
 SHOWN = 600  # characters of an answer, a body or a log that a failure shows
 
@@ -181,7 +181,7 @@ class AppServer:
             time.sleep(0.02)
         # A learner's hang costs seconds: what was in vain once is tried for less.
         self.patience = WAIT_AGAIN
-        got = f"not within {time.monotonic() - began:.1f} s"
+        got = f"it did not come within {time.monotonic() - began:.1f} s"
         if last not in (None, False):
             got += f": {last!r:.{SHOWN}}"
         raise self.failed(expected, got, cause)

@@ -52,7 +52,6 @@ MARKS = {
     "by nobody: catch it where the job is executed",
     "no running event loop": "the loop was used from a thread: go through "
     "loop.call_soon_threadsafe()",
-    "was never awaited": "a coroutine was called and not awaited",
     "Set of Tasks/Futures is empty": "asyncio.wait() was given no task to wait for",
     "Passing coroutines is forbidden": "asyncio.wait() takes tasks, not coroutines",
     "address already in use": "the port was taken by another program: try again",
@@ -74,13 +73,17 @@ def in_the_log(app: Path, log: str) -> str | None:
     own += r"|^│ ((?:app|saje)[/\\]\w+\.py|server\.py):(\d+)"
     for match in re.finditer(own, log, re.MULTILINE):
         where = "{}, line {}: ".format(*filter(None, match.groups()))
+    name = r"^(?:╰ )?((?:[a-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Exit)\b.*)"
+    errors = re.findall(name, log, re.MULTILINE)
+    if forgotten := re.search(r"coroutine '(\S+)' was never awaited", log):
+        return f"{forgotten[1]}() was called and not awaited"
     for mark, cause in MARKS.items():
         if mark.lower() in log.lower():
+            if "never retrieved" in mark and errors:
+                return f"{where}{errors[-1]} ({cause})"
             return where + cause
-    name = r"^(?:╰ )?(?:[a-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Exit)\b.*"
-    errors = re.findall(name, log, re.MULTILINE)
     if errors:
-        return where + errors[-1].removeprefix("╰ ")
+        return f"{where}{errors[-1]}"
     logged = re.findall(r" ERROR: (.*)|\b(Job \S+ failed: .*)", log)
     return f"the app's log says: {''.join(logged[-1])}" if logged else None
 
@@ -100,6 +103,9 @@ def in_the_code(app: Path) -> str | None:
         if name == "saje/scheduler.py":
             for line, mistake in thread_mistakes(tree):
                 return f"{name}, line {line}: {mistake}"
+        if name.startswith("app/"):
+            for line in unannotated(tree):
+                return f"{name}, line {line}: annotate it: `saje: SajeClient`"
         code = re.sub("#.*", "", text)
         if name == "saje/worker.py" and ".run()" in code and "on_stop(" not in code:
             return (
@@ -136,6 +142,15 @@ def wiring_mistakes(tree: ast.Module) -> Iterator[tuple[int, str]]:
                     f"{made} is not shared: {NOT_SHARED[made]}. "
                     "Take multiprocessing's Manager().Queue()",
                 )
+
+
+def unannotated(tree: ast.Module) -> Iterator[int]:
+    """Yield the line of each handler whose parameter `saje` has no annotation."""
+    for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            for argument in function.args.args:
+                if argument.arg == "saje" and argument.annotation is None:
+                    yield argument.lineno
 
 
 def thread_mistakes(tree: ast.Module) -> Iterator[tuple[int, str]]:
