@@ -24,8 +24,8 @@ from workshop.output import say
 from workshop.steps import Repository, Step
 from workshop.suites import Record, SuiteRun, suite_of
 
-AT_ONCE = 2
-"""Apps under test at the same time."""
+AT_ONCE = 3
+"""Apps under test at the same time: more than two cores, as tests often wait."""
 LOG_LINES = 15
 POLL = 0.1
 """Seconds between two looks at the runs."""

@@ -29,6 +29,22 @@ REFUSED = {
 }
 
 
+BAD_NAMES = """
+import app.tasks, saje.task
+for base, body in (
+    (app.tasks.Hello, {"name": "hello"}),  # taken
+    (app.tasks.Hello, {}),  # inherited
+    (saje.task.Task, {}),  # none
+):
+    try:
+        type("Again", (base,), body)
+    except Exception as error:
+        print(type(error).__name__)
+    else:
+        print("no error for", body)
+"""
+
+
 @pytest.mark.todo("4.1")
 def test_tasks_register_themselves(server: AppServer) -> None:
     """Defining a Task registers it under its name."""
@@ -39,21 +55,11 @@ def test_tasks_register_themselves(server: AppServer) -> None:
 
 
 @pytest.mark.todo("4.1")
-@pytest.mark.parametrize(
-    ("base", "body"),
-    [
-        ("app.tasks.Hello", "name = 'hello'"),
-        ("app.tasks.Hello", "pass"),
-        ("saje.task.Task", "pass"),
-    ],
-    ids=["taken", "inherited", "nameless"],
-)
-def test_a_bad_name_is_refused(server: AppServer, base: str, body: str) -> None:
+def test_a_bad_name_is_refused(server: AppServer) -> None:
     """A task with no name of its own, or with one that is taken, is a TypeError."""
-    code = f"import app.tasks, saje.task\nclass Again({base}):\n    {body}\n"
-    server.did = f"python -c, in the app's folder:\n{code}"
+    server.did = f"python -c, in the app's folder:\n{BAD_NAMES}"
     run = subprocess.run(
-        [sys.executable, "-B", "-c", code],
+        [sys.executable, "-B", "-c", BAD_NAMES],
         cwd=server.app,
         capture_output=True,
         text=True,
@@ -62,8 +68,9 @@ def test_a_bad_name_is_refused(server: AppServer, base: str, body: str) -> None:
     )
     cause = "an inherited name is found by hasattr() and getattr(); look in "
     cause += "cls.__dict__, and refuse a name that Task.registry has"
-    got = run.stderr[-400:] or "no error"
-    server.expect("TypeError" in run.stderr, "TypeError", got, cause)
+    got = run.stdout + run.stderr[-400:]
+    expected = "TypeError\nTypeError\nTypeError\n"
+    server.expect(got == expected, "TypeError, three times", got, cause)
 
 
 @pytest.mark.todo("4.2")
@@ -108,7 +115,7 @@ def test_the_task_gets_its_arguments(server: AppServer) -> None:
 @pytest.mark.todo("4.3")
 def test_computing_does_not_hold_up_the_loop(server: AppServer) -> None:
     """While a plain function computes, the worker begins and ends other jobs."""
-    server.post("probe_computes", seconds=0.6)
+    server.post("probe_computes", seconds=0.4)
     server.logged("The computation begins.")
     server.post("hello", name="Margaret", seconds=0)
     log = server.logged("Goodbye, Margaret.")
@@ -193,11 +200,11 @@ def test_a_stop_has_outcomes(start: StartServer) -> None:
     """At SIGTERM, a job may end; one that outlasts the drain fails: Interrupted."""
     server = start()
     server.worker()
-    short = server.post("hello", seconds=0.4)
+    short = server.post("hello", seconds=0.3)
     long = server.post("hello", seconds=60)
     server.logged(f"Job {long} started")
     server.signal(signal.SIGTERM)
-    server.did += f", while jobs of 0.4 s and 60 s ran; the drain is {DRAIN} s"
+    server.did += f", while jobs of 0.3 s and 60 s ran; the drain is {DRAIN} s"
     server.ended_well()
     line = server.outcome(short)
     server.expect(line.startswith("succeeded"), "the short one: succeeded", line)

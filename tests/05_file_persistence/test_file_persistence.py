@@ -343,7 +343,7 @@ def test_outcomes_are_recorded(server: AppServer) -> None:
 @pytest.mark.todo("5.6")
 def test_a_running_job_is_running(server: AppServer) -> None:
     """While its task runs, a job is running."""
-    uid = server.post("hello", seconds=0.5)
+    uid = server.post("hello", seconds=0.3)
     server.running(uid)
     details = server.details(uid)
     server.expect(details["state"] == "succeeded", "then succeeded", details)

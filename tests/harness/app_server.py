@@ -27,7 +27,7 @@ BOOT = 20.0  # seconds for the servers to come up
 STUCK = 3.0  # seconds without a word after a traceback: they will not come up
 WAIT = 5.0  # seconds for anything else to happen
 WAIT_AGAIN = 2.0  # the same, once something of this app did not happen
-DRAIN = 0.8  # seconds: SAJE_DRAIN
+DRAIN = 1.0  # seconds: SAJE_DRAIN
 NOT_YET = (httpx.HTTPError, HTTPException, KeyError, OSError, ValueError)
 SHOWN = 600  # characters of an answer, a body or a log that a failure shows
 
@@ -293,11 +293,11 @@ class AppServer:
         info: dict[str, Any] = reply.json()
         return info
 
-    def reload(self) -> None:
-        """Have Sanic restart what its reloader restarts when a file was saved."""
+    def restart_worker(self) -> None:
+        """Ask Sanic to restart the worker."""
         self.worker_process = None
-        self.http.post("/probe/reload")
-        self.did = "saved a file, with --auto-reload"
+        self.http.post("/probe/restart")
+        self.did = 'request.app.m.restart("Sanic-SajeWorker-0")'
 
     def worker_if_any(self) -> list[psutil.Process]:
         """Return the SajeWorker, if there is one yet and it runs."""

@@ -104,10 +104,10 @@ async def settle(request: Request) -> HTTPResponse:
     return json({})
 
 
-@bp.post("/reload")
-async def reload(request: Request) -> HTTPResponse:
-    """Restart what Sanic's reloader restarts when a file was saved."""
-    request.app.m.restart(all_workers=True)
+@bp.post("/restart")
+async def restart(request: Request) -> HTTPResponse:
+    """Ask Sanic to restart the worker."""
+    request.app.m.restart("Sanic-SajeWorker-0")
     return json({})
 
 
