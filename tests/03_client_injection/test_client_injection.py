@@ -22,6 +22,7 @@ def test_a_server_has_one_client(server: AppServer) -> None:
     found: dict[int, set[str]] = {}
     for _ in range(4):
         for pid, reply in server.each_server("/probe/client").items():
+            server.expect(reply["type"] == "SajeClient", "a SajeClient", reply["type"])
             found.setdefault(pid, set()).add(reply["id"])
     got = f"clients by pid: { {pid: len(ids) for pid, ids in found.items()} }"
     cause = "a client is made for each request: make it once, in before_server_start"
