@@ -83,7 +83,9 @@ def check(
     seconds = f"{time.monotonic() - began:.1f} s"
     if failures or board.untested:
         total = len(step.todos)
-        say(console, f"Red: {len(board.green)} of {total} TODOs are green ({seconds}).")
+        before = ", but an earlier step is red" if board.red_suites() else ""
+        green = f"{len(board.green)} of {total} TODOs are green{before}"
+        say(console, f"Red: {green} ({seconds}).")
         if len(failures) > 1 and not everything:
             others = len(failures) - 1
             say(console, f"{others} more failed; to read them too, add --all")
