@@ -1,10 +1,12 @@
 """create_saje(app): wires SAJE into Sanic. The only file that knows both."""
 
+import asyncio
+from functools import partial
 from multiprocessing import Manager
 
 from sanic import Sanic
 
-from saje.signals import ignore_second_stop
+from saje.signals import ignore_second_stop, ignore_stop, stop_once
 from saje.worker import worker
 
 
@@ -16,6 +18,14 @@ def create_saje(app: Sanic) -> None:
     """
     # Seconds that running jobs get to end in, when the server stops.
     app.config.setdefault("SAJE_DRAIN", 5)
+
+    @app.after_server_start
+    async def started(app: Sanic) -> None:
+        stop_once(asyncio.get_running_loop(), partial(app.stop, terminate=False))
+
+    @app.before_server_stop
+    async def stopping(app: Sanic) -> None:
+        ignore_stop()
 
     @app.main_process_start
     async def start(app: Sanic) -> None:

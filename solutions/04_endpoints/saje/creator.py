@@ -1,12 +1,14 @@
 """create_saje(app): wires SAJE into Sanic. The only file that knows both."""
 
+import asyncio
+from functools import partial
 from importlib import import_module
 from multiprocessing import Manager
 
 from sanic import Request, Sanic
 
 from saje.client import SajeClient
-from saje.signals import ignore_second_stop
+from saje.signals import ignore_second_stop, ignore_stop, stop_once
 from saje.worker import worker
 
 
@@ -20,6 +22,14 @@ def create_saje(app: Sanic) -> None:
     app.config.setdefault("SAJE_DRAIN", 5)
     # Every process has a registry of its own. This fills the servers'.
     import_module(app.config.SAJE_TASKS)
+
+    @app.after_server_start
+    async def started(app: Sanic) -> None:
+        stop_once(asyncio.get_running_loop(), partial(app.stop, terminate=False))
+
+    @app.before_server_stop
+    async def stopping(app: Sanic) -> None:
+        ignore_stop()
 
     @app.main_process_start
     async def start(app: Sanic) -> None:

@@ -1,5 +1,7 @@
 """create_saje(app): wires SAJE into Sanic. The only file that knows both."""
 
+import asyncio
+from functools import partial
 from importlib import import_module
 from multiprocessing import Manager
 
@@ -8,7 +10,7 @@ from sanic.log import logger
 
 from saje.backend import FileBackend
 from saje.client import SajeClient
-from saje.signals import ignore_second_stop
+from saje.signals import ignore_second_stop, ignore_stop, stop_once
 from saje.worker import worker
 
 
@@ -24,6 +26,14 @@ def create_saje(app: Sanic) -> None:
     app.config.setdefault("SAJE_DB", "jobs.jsonl")
     # Every process has a registry of its own. This fills the servers'.
     import_module(app.config.SAJE_TASKS)
+
+    @app.after_server_start
+    async def started(app: Sanic) -> None:
+        stop_once(asyncio.get_running_loop(), partial(app.stop, terminate=False))
+
+    @app.before_server_stop
+    async def stopping(app: Sanic) -> None:
+        ignore_stop()
 
     @app.main_process_start
     async def start(app: Sanic) -> None:

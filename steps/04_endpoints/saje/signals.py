@@ -1,9 +1,11 @@
 """How processes are asked to stop, the same on every platform."""
 
+import asyncio
 import faulthandler
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing import parent_process
 from types import FrameType
 
@@ -68,6 +70,33 @@ def ignore_second_stop(seconds: float) -> None:
 
     for number in _stop_signals():
         guard(number)
+
+
+def stop_once(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
+    """Stop a server at the first signal, and pass over those that follow.
+
+    One Ctrl+C signals a server twice, from the terminal and from Sanic. A second
+    stop of its loop would break off its clean-up: "Event loop stopped before
+    Future completed". Call this in a server, when Sanic has installed its own
+    handlers.
+    """
+    stopping = False
+
+    def handle() -> None:
+        nonlocal stopping
+        if not stopping:
+            stopping = True
+            stop()
+
+    for number in _stop_signals():
+        with suppress(NotImplementedError):  # Windows
+            loop.add_signal_handler(number, handle)
+
+
+def ignore_stop() -> None:
+    """Pass over every further signal: this process is stopping already."""
+    for number in _stop_signals():
+        signal.signal(number, signal.SIG_IGN)
 
 
 def orphaned() -> bool:
