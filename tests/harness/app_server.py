@@ -29,6 +29,7 @@ WAIT = 5.0  # seconds for anything else to happen
 WAIT_AGAIN = 2.0  # the same, once something of this app did not happen
 DRAIN = 1.0  # seconds: SAJE_DRAIN
 NOT_YET = (httpx.HTTPError, HTTPException, KeyError, OSError, ValueError)
+STARTS = ("IDLE", "STARTING", "STARTED", "RESTARTING")  # states of a worker
 SHOWN = 600  # characters of an answer, a body or a log that a failure shows
 
 
@@ -108,7 +109,7 @@ class AppServer:
                 raise self.failed(expected, f"it has not\n{self.end_of_log()}")
             time.sleep(0.02)
         deadline = time.monotonic() + STUCK
-        while self._worker_state() == "STARTED" and time.monotonic() < deadline:
+        while self._worker_state() in STARTS and time.monotonic() < deadline:
             if "SAJE worker ready" in self.output():
                 break
             time.sleep(0.02)
@@ -301,11 +302,10 @@ class AppServer:
 
     def worker_if_any(self) -> list[psutil.Process]:
         """Return the SajeWorker, if there is one yet and it runs."""
-        pids = [
-            w["pid"] for n, w in self.info()["workers"].items() if "SajeWorker" in n
-        ]
+        pids = re.findall(r"SAJE worker ready \[(\d+)\]", self.output())
         with suppress(psutil.NoSuchProcess):
-            return [p for p in map(psutil.Process, pids) if processes.is_alive(p)]
+            found = [psutil.Process(int(pid)) for pid in pids[-1:]]
+            return [process for process in found if processes.is_alive(process)]
         return []
 
     def worker_pid(self) -> int:
