@@ -108,7 +108,7 @@ class AppServer:
                 expected = "Sanic's main process has started all processes"
                 raise self.failed(expected, f"it has not\n{self.end_of_log()}")
             time.sleep(0.02)
-        deadline = time.monotonic() + STUCK
+        deadline = time.monotonic() + BOOT
         while self._worker_state() in STARTS and time.monotonic() < deadline:
             if "SAJE worker ready" in self.output():
                 break
