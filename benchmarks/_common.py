@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import socket
 import statistics
 import subprocess
 import sys
@@ -53,7 +52,7 @@ def running_app() -> Iterator[RunningApp]:
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
         processes.interrupted_by_termination(),
     ):
-        port = free_port()
+        port = processes.free_port()
         url = f"http://{serving.HOST}:{port}"
         app = RunningApp(url, Path(folder, "jobs.jsonl"), Path(folder, "log.txt"))
         command = [*serving.sanic_command(port), "--no-motd"]
@@ -68,13 +67,6 @@ def running_app() -> Iterator[RunningApp]:
             yield app
         finally:
             processes.stop(process, grace)
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind((serving.HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until_up(app: RunningApp, process: subprocess.Popen[bytes]) -> None:

@@ -72,9 +72,8 @@ def pytest_collection_modifyitems(
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Report which tests are going to run."""
-    ids = [item.nodeid for item in session.items]
     todos = {item.nodeid: todo_of(item) for item in session.items}
-    report(session.config, {"collected": ids, "todos": todos})
+    report(session.config, {"todos": todos})
 
 
 def read(file: Path) -> str:

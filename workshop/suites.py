@@ -45,7 +45,7 @@ class Record:
 
 
 class SuiteRun:
-    """Some suites, run against one app. ``poll`` it until ``finished``."""
+    """Some suites, run against one app. ``poll`` it until it has a ``status``."""
 
     def __init__(
         self,
@@ -93,11 +93,6 @@ class SuiteRun:
         """pytest's exit status; None while it runs."""
         return self._process.poll()
 
-    @property
-    def collected(self) -> list[str]:
-        """The ids of the tests that pytest is going to run."""
-        return list(self.todos)
-
     def poll(self) -> list[Record]:
         """Return the records that have come since the last call."""
         with self._report.open("rb") as file:
@@ -108,9 +103,8 @@ class SuiteRun:
         records = []
         for line in whole.splitlines():
             entry: dict[str, Any] = json.loads(line)
-            if "collected" in entry:
-                todos = entry.get("todos", {})
-                self.todos = {test: todos.get(test) for test in entry["collected"]}
+            if "todos" in entry:
+                self.todos = entry["todos"]
             else:
                 records.append(
                     Record(**{f.name: entry[f.name] for f in fields(Record)})

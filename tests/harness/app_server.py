@@ -6,7 +6,6 @@ import json
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -29,6 +28,7 @@ WAIT = 5.0  # seconds for anything else to happen
 WAIT_AGAIN = 2.0  # the same, once something of this app did not happen
 DRAIN = 1.0  # seconds: SAJE_DRAIN
 NOT_YET = (httpx.HTTPError, HTTPException, KeyError, OSError, ValueError)
+"""What an app may answer with, or break off with, until a condition has come to be."""
 STARTS = ("IDLE", "STARTING", "STARTED", "RESTARTING")  # states of a worker
 SHOWN = 600  # characters of an answer, a body or a log that a failure shows
 
@@ -50,7 +50,7 @@ class AppServer:
         self.worker_process: psutil.Process | None = None  # once it was ready
         self.booted = 0  # characters of the log: until the app was up
         self.begun = 0  # the same: until this test began
-        self.port = free_port()
+        self.port = processes.free_port()
         self.known: set[psutil.Process] = set()
         command = [sys.executable, "-m", "sanic", "server:create_app", "--factory"]
         command += ["--host=127.0.0.1", f"--port={self.port}", "--workers=2"]
@@ -168,13 +168,7 @@ class AppServer:
         while time.monotonic() - began < seconds and not self._worker_died():
             try:
                 last = condition()
-            except (
-                httpx.HTTPError,
-                HTTPException,
-                KeyError,
-                OSError,
-                ValueError,
-            ) as error:
+            except NOT_YET as error:
                 last = error
             else:
                 if last:
@@ -454,10 +448,3 @@ def quoted(content: bytes) -> str:
 def shown(reply: httpx.Response) -> str:
     """Return an answer as a failure shows it."""
     return f"{reply.status_code} {reply.text[:SHOWN]}"
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])

@@ -186,7 +186,7 @@ def todo_of(item):
 
 def pytest_collection_finish(session):
     todos = {item.nodeid: todo_of(item) for item in session.items}
-    write(session.config, {"collected": list(todos), "todos": todos})
+    write(session.config, {"todos": todos})
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
