@@ -11,7 +11,7 @@ import difflib
 import itertools
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
@@ -75,6 +75,20 @@ def hunks(old: tuple[str, ...], new: tuple[str, ...]) -> list[Hunk]:
         Hunk(line=j1 + 1, old_line=i1 + 1, old=old[i1:i2], new=new[j1:j2])
         for i1, i2, j1, j2 in spans
     ]
+
+
+def patched(lines: Sequence[str], changes: Iterable[Hunk]) -> list[str]:
+    """Return the old version of a file with some of its hunks changed to the new.
+
+    Takes: ``changes``, in the order of their lines.
+    """
+    result: list[str] = []
+    at = 0
+    for hunk in changes:
+        begin = hunk.old_line - 1
+        result += [*lines[at:begin], *hunk.new]
+        at = begin + len(hunk.old)
+    return [*result, *lines[at:]]
 
 
 def todos_in(lines: tuple[str, ...], step: Step) -> set[str]:
@@ -180,19 +194,13 @@ def write_partway(repository: Repository, step: Step, last: str, folder: Path) -
     solution = app_files(repository.solution(step))
     for name, path in app_files(repository.starter(step)).items():
         old, new = read_lines(path), read_lines(solution[name])
-        lines: list[str] = []
-        at = 0
-        for hunk in hunks(old, new):
-            begin = hunk.old_line - 1
-            chosen = hunk.new if todos_in(hunk.old, step) <= done else hunk.old
-            lines += [*old[at:begin], *chosen]
-            at = begin + len(hunk.old)
+        chosen = [h for h in hunks(old, new) if todos_in(h.old, step) <= done]
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open(
             "w", encoding="utf-8", errors="surrogateescape", newline=""
         ) as file:
-            file.writelines([*lines, *old[at:]])
+            file.writelines(patched(old, chosen))
 
 
 def check_marks(repository: Repository, step: Step) -> Iterator[str]:

@@ -68,7 +68,7 @@ def check(
         outcome = Result(
             fingerprint=fingerprint,
             green=not broken and not failures and not board.untested,
-            todos_green=len(board.green),
+            red_todos=tuple(t.id for t in step.todos if t.id not in board.green),
             red_suites=tuple(board.red_suites()),
         )
         results.save(repository, step, outcome)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -13,6 +13,9 @@ from workshop import bootstrap, results
 from workshop.errors import WorkshopError
 from workshop.output import console, say
 from workshop.steps import Repository
+
+if TYPE_CHECKING:
+    from workshop.saved import Copy
 
 PROGRAM = "python3 -m workshop"
 REPOSITORY = Repository(bootstrap.ROOT)
@@ -82,6 +85,8 @@ def run(step: StepNumber, solution: OfSolution = False, port: Port = PORT) -> in
     require_packages()
     chosen = REPOSITORY.step(step)
     folder = REPOSITORY.solution(chosen) if solution else REPOSITORY.starter(chosen)
+    if not solution:
+        results.visit(REPOSITORY, chosen)
     return serving.run(REPOSITORY, chosen, folder, port)
 
 
@@ -98,20 +103,106 @@ def check(
 
     require_packages()
     chosen = REPOSITORY.step(step)
+    if not solution:
+        results.visit(REPOSITORY, chosen)
     return checking.check(REPOSITORY, chosen, console(), solution, everything)
 
 
 @app.command()
 def hint(
-    todo: Annotated[str, typer.Argument(metavar="N.k", help="The TODO's id.")],
+    todo: Annotated[
+        str | None,
+        typer.Argument(metavar="N.k", help="The TODO's id; else the first red one."),
+    ] = None,
 ) -> None:
     """Show a hint for a TODO; each call shows one more."""
-    chosen = REPOSITORY.todo(todo)
+    chosen = REPOSITORY.todo(todo or red_todo())
     level = results.next_hint_level(REPOSITORY, chosen.id, len(chosen.hints))
     out = console()
     say(out, f"TODO {chosen.id}: {chosen.title} ({chosen.file})")
     for number, text in enumerate(chosen.hints[:level], start=1):
         say(out, f"\nHint {number} of {len(chosen.hints)}\n{text.strip()}")
+    if level == len(chosen.hints):
+        step = chosen.id.partition(".")[0]
+        say(out, f"\nThere are no more. The solution: {PROGRAM} diff {step} --spoil")
+
+
+@app.command()
+def diff(
+    step: Annotated[
+        int | None,
+        typer.Argument(metavar="N", help="The step; else yours.", parser=step_number),
+    ] = None,
+    other: Annotated[
+        int | None,
+        typer.Argument(metavar="M", help="Another step.", parser=step_number),
+    ] = None,
+    spoil: Annotated[
+        bool, typer.Option("--spoil", help="Even before the step is green.")
+    ] = False,
+) -> None:
+    """Compare your app with its solution; with M, the solutions of two steps."""
+    from workshop import difference
+
+    chosen = REPOSITORY.step(results.here(REPOSITORY) if step is None else step)
+    if other is None:
+        difference.mine(REPOSITORY, chosen, spoil, console())
+    else:
+        after = REPOSITORY.step(other)
+        difference.between(REPOSITORY, chosen, after, spoil, console())
+
+
+@app.command()
+def reset(step: StepNumber) -> None:
+    """Make a step what it was at the start; what you had is kept."""
+    from workshop import saved
+
+    chosen = REPOSITORY.step(step)
+    copy = saved.reset(REPOSITORY, chosen)
+    results.visit(REPOSITORY, chosen)
+    say_replaced(copy, f"Step {chosen.number:02} is as it was at the start")
+
+
+@app.command()
+def catchup(step: StepNumber) -> None:
+    """Go to the start of a step, whatever was done before; what you had is kept."""
+    from workshop import saved
+
+    chosen = REPOSITORY.step(step)
+    copy = saved.reset(REPOSITORY, chosen, "catchup")
+    results.visit(REPOSITORY, chosen)
+    say_replaced(copy, f"Step {chosen.number:02} begins, with all before it done")
+    say(console(), f"Read steps/{chosen.name}/README.md")
+
+
+@app.command()
+def solve(step: StepNumber) -> None:
+    """Make a step its solution; what you had is kept."""
+    from workshop import saved
+
+    chosen = REPOSITORY.step(step)
+    copy = saved.solve(REPOSITORY, chosen)
+    results.visit(REPOSITORY, chosen)
+    say_replaced(copy, f"Step {chosen.number:02} is its solution")
+    say(console(), f"Type next: {PROGRAM} check {chosen.number}")
+
+
+@app.command()
+def restore(
+    name: Annotated[
+        str | None, typer.Argument(metavar="COPY", help="Its name; else the latest.")
+    ] = None,
+    show: Annotated[bool, typer.Option("--list", help="Show every copy.")] = False,
+) -> None:
+    """Bring back what reset, catchup, solve or restore has replaced."""
+    from workshop import saved
+
+    if show:
+        for copy in saved.copies(REPOSITORY):
+            say(console(), f"{copy.name}  {copy.step}")
+        return
+    copy, replaced = saved.restore(REPOSITORY, name)
+    say_replaced(replaced, f"steps/{copy.step} is as it was in the copy {copy.name}")
 
 
 @app.command()
@@ -145,8 +236,7 @@ def bench(
 def show_progress() -> None:
     """Print each step with its state, and the one command to type next."""
     table = Table("step", "title", "minutes", "state", box=None)
-    upcoming = "python3 -m workshop demo"
-    lesson = None
+    open_steps = []
     for step in REPOSITORY.steps():
         standing = results.standing(REPOSITORY, step)
         style = {"green": "green", "read": "green"}.get(standing.text.split(",")[0])
@@ -159,14 +249,47 @@ def show_progress() -> None:
             standing.text,
             style=style,
         )
-        if not standing.done and lesson is None:
-            lesson = f"steps/{step.name}/README.md"
-            command = "check" if step.todos else "run"
-            upcoming = f"python3 -m workshop {command} {step.number}"
+        if not standing.done:
+            open_steps.append((step, standing))
     out = console()
     out.print(table)
-    say(out, f"\nThe lesson: {lesson}" if lesson else "\nEvery step is done.")
-    say(out, f"Type next:  {upcoming}")
+    if not open_steps:
+        say(out, f"\nEvery step is done.\nType next:  {PROGRAM} demo")
+        return
+    # Where the learner is, or else further on; steps that were left out come last.
+    here = results.here(REPOSITORY)
+    step, standing = min(open_steps, key=lambda pair: pair[0].number < here)
+    command = "run" if standing.text == "not started" else "check"
+    say(out, f"\nThe lesson: steps/{step.name}/README.md")
+    say(out, f"Type next:  {PROGRAM} {command} {step.number}")
+
+
+def red_todo() -> str:
+    """Return the first red todo of the step that the learner is at.
+
+    Raises: WorkshopError, saying what to type, when there is none.
+    """
+    step = REPOSITORY.step(results.here(REPOSITORY))
+    if not step.todos:
+        raise WorkshopError(f"Which TODO? Type its id: {PROGRAM} hint N.k")
+    todo = results.red_todo(REPOSITORY, step)
+    if todo is None:
+        raise WorkshopError(
+            f"Every TODO of step {step.number:02} is green. For a hint all the same: "
+            f"{PROGRAM} hint {step.todos[0].id}"
+        )
+    return todo
+
+
+def say_replaced(copy: Copy | None, what: str) -> None:
+    """Say what a step is now, and where that is which was there before."""
+    out = console()
+    if copy is None:
+        say(out, f"{what}: nothing had to be replaced.")
+        return
+    where = copy.folder.relative_to(REPOSITORY.root).as_posix()
+    say(out, f"{what}. What was there is in\n{where}")
+    say(out, f"To bring it back: {PROGRAM} restore {copy.name}")
 
 
 def require_packages() -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from workshop.chain import app_files
+from workshop.files import write_whole
 from workshop.steps import Repository, Step, marks
 
 
@@ -20,7 +20,8 @@ class Result:
     fingerprint: str
     """Of the app's files as they were then."""
     green: bool
-    todos_green: int
+    red_todos: tuple[str, ...] = ()
+    """The ids of its todos that are not green."""
     red_suites: tuple[str, ...] = ()
     """The earlier suites that failed."""
 
@@ -50,9 +51,15 @@ def load(repository: Repository, step: Step) -> Result | None:
     """Return the remembered result of a step, or None when there is none to be read."""
     content = read(result_file(repository, step))
     try:
-        return Result(**{**content, "red_suites": tuple(content["red_suites"])})
+        lists = {name: tuple(content[name]) for name in ("red_todos", "red_suites")}
+        return Result(**{**content, **lists})
     except (KeyError, TypeError):
         return None
+
+
+def forget(repository: Repository, step: Step) -> None:
+    """Forget the result of a step: its app is another one."""
+    result_file(repository, step).unlink(missing_ok=True)
 
 
 def standing(repository: Repository, step: Step) -> Standing:
@@ -66,12 +73,34 @@ def standing(repository: Repository, step: Step) -> Standing:
         return Standing("read", done=True)
     text = "green"
     if not result.green:
-        text = f"red {result.todos_green} of {len(step.todos)}"
+        green = len(step.todos) - len(result.red_todos)
+        text = f"red {green} of {len(step.todos)}"
         if result.red_suites:
             text += f" (and {', '.join(s[:2] for s in result.red_suites)})"
     if result.fingerprint != fingerprint(folder):
         text += ", edited since"
     return Standing(text, done=result.green)
+
+
+def visit(repository: Repository, step: Step) -> None:
+    """Remember that the learner is at a step."""
+    write(repository.state / "here.json", {"step": step.number})
+
+
+def here(repository: Repository) -> int:
+    """Return the number of the step that the learner was at last; 0 at first."""
+    number = read(repository.state / "here.json").get("step")
+    return number if isinstance(number, int) else 0
+
+
+def red_todo(repository: Repository, step: Step) -> str | None:
+    """Return the id of a step's first todo that is not green; None when all are.
+
+    Before the first check, that is the first.
+    """
+    result = load(repository, step)
+    red = [todo.id for todo in step.todos] if result is None else result.red_todos
+    return next(iter(red), None)
 
 
 def next_hint_level(repository: Repository, todo_id: str, levels: int) -> int:
@@ -103,7 +132,4 @@ def read(path: Path) -> dict[str, Any]:
 
 def write(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON object to a file; a reader sees the old one or the new, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}")
-    part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    part.replace(path)
+    write_whole(path, (json.dumps(content, indent=2) + "\n").encode())

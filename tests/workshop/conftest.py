@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from workshop import starters
 from workshop.steps import Repository
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -232,7 +233,9 @@ def small(tmp_path: Path) -> Repository:
     for name, text in SUITES.items():
         write(root / "tests" / name / "test_it.py", HEAD + text)
     write(root / "tests" / "conftest.py", PLUGIN)
-    return Repository(root)
+    repository = Repository(root)
+    starters.write(repository)
+    return repository
 
 
 @pytest.fixture

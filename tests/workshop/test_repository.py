@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from workshop import chain, evenness, lessons
+from workshop import chain, evenness, lessons, starters
 from workshop.bootstrap import ROOT, requirement_lines
 from workshop.steps import Repository
 
@@ -21,6 +21,14 @@ def test_every_line_is_accounted_for() -> None:
     """Starter N is solution N-1 and its TODOs; solution N is starter N done."""
     problems = chain.check(REPOSITORY)
     assert not problems, listed(problems)
+
+
+def test_starters_can_be_made_again() -> None:
+    """The JSON file has them as they are; else type python3 -m workshop.starters"""
+    for step in REPOSITORY.steps()[1:]:
+        starter = starters.texts(REPOSITORY.starter(step))
+        made = starters.read(REPOSITORY, step)
+        assert {name: made[name].decode() for name in made} == starter, step.name
 
 
 def test_steps_are_even() -> None:
