@@ -4,100 +4,24 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import NoReturn
 
 import httpx
 
-from workshop import bootstrap, processes, serving
+from workshop import bootstrap, serving
 from workshop.errors import WorkshopError
+from workshop.serving import RunningApp
 
 SOLUTION = bootstrap.ROOT / "solutions" / "05_file_persistence"
 """The app that is measured."""
-SETTLE = 0.5
-"""Seconds after which Sanic's main process has seen that its servers are up: it looks
-every 0.1 s. A Ctrl+C before that makes it wait for ever."""
-LOG_LINES = 30
-"""How much of the app's log is shown when it does not start."""
 
 
-@dataclass(frozen=True)
-class RunningApp:
-    """Solution 05 with 2 servers and the worker, all of them up."""
-
-    url: str
-    db: Path
-    """The file that keeps its jobs."""
-    log: Path
-    """What it has printed."""
-
-
-@contextmanager
-def running_app() -> Iterator[RunningApp]:
-    """Serve solution 05 as ``workshop demo`` does, on a free port, its data apart.
-
-    When it ends, no process of the app is left, and neither is the data.
-
-    Raises: WorkshopError, with the end of the app's log, when the app does not start.
-    """
-    with (
-        # Windows keeps a file that some process has just had open.
-        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
-        processes.interrupted_by_termination(),
-    ):
-        port = processes.free_port()
-        url = f"http://{serving.HOST}:{port}"
-        app = RunningApp(url, Path(folder, "jobs.jsonl"), Path(folder, "log.txt"))
-        command = [*serving.sanic_command(port), "--no-motd"]
-        with app.log.open("wb") as log:
-            process = processes.start(
-                command, SOLUTION, {"SANIC_SAJE_DB": str(app.db)}, log
-            )
-        grace = serving.GRACE_AT_START
-        try:
-            wait_until_up(app, process)
-            grace = serving.GRACE
-            yield app
-        finally:
-            processes.stop(process, grace)
-
-
-def wait_until_up(app: RunningApp, process: subprocess.Popen[bytes]) -> None:
-    """Wait until every server and the worker are up, and Sanic can be stopped.
-
-    Raises: WorkshopError, with the end of the app's log, when that takes too long.
-    """
-    deadline = time.monotonic() + serving.BOOT
-    with client(app) as http:
-        while not is_up(app, http):
-            if process.poll() is not None or time.monotonic() > deadline:
-                lines = app.log.read_text(errors="replace").splitlines()
-                end = "\n".join(lines[-LOG_LINES:])
-                raise WorkshopError(f"The app did not start. It printed:\n{end}")
-            time.sleep(0.05)
-    time.sleep(SETTLE)
-
-
-def is_up(app: RunningApp, http: httpx.Client) -> bool:
-    """Tell whether all servers have reported to Sanic, and the worker takes jobs."""
-    try:
-        workers = http.get("/v1/info").raise_for_status().json()["workers"]
-    except httpx.HTTPError:
-        return False
-    servers = [w for name, w in workers.items() if name.startswith("Sanic-Server-")]
-    return (
-        len(servers) == serving.SERVERS
-        and all(server["state"] == "ACKED" for server in servers)
-        # Of the worker, Sanic knows no more than that it was started.
-        and "SAJE worker ready" in app.log.read_text(errors="replace")
-    )
+def running_app() -> AbstractContextManager[RunningApp]:
+    """Serve the solution as ``workshop demo`` does, on a free port, its data apart."""
+    return serving.running(SOLUTION)
 
 
 def client(app: RunningApp) -> httpx.Client:

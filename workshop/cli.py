@@ -12,6 +12,7 @@ from rich.table import Table
 from workshop import bootstrap, results
 from workshop.errors import WorkshopError
 from workshop.output import console, say
+from workshop.serving import PORT
 from workshop.steps import Repository
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 PROGRAM = "python3 -m workshop"
 REPOSITORY = Repository(bootstrap.ROOT)
-PORT = 8000
-"""Where an app listens unless --port says otherwise."""
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -231,6 +230,18 @@ def bench(
         benching.show(REPOSITORY, console())
         return 0
     return benching.run(REPOSITORY, benchmark, arguments or [])
+
+
+@app.command()
+def doctor(
+    report: Annotated[
+        bool, typer.Option("--report", help="Add a block for the instructor.")
+    ] = False,
+) -> int:
+    """Try all that the workshop needs on this machine."""
+    from workshop import doctor as examination
+
+    return examination.doctor(REPOSITORY, console(), report)
 
 
 def show_progress() -> None:

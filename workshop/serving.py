@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import errno
 import http.client
+import json
 import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -20,6 +26,8 @@ from workshop.results import Result
 from workshop.steps import Repository, Step
 
 HOST = "127.0.0.1"
+PORT = 8000
+"""Where an app listens unless --port says otherwise."""
 SERVERS = 2
 BOOT = 60.0
 """Seconds the demo may take until it answers."""
@@ -28,6 +36,29 @@ GRACE = 30.0
 GRACE_AT_START = 3.0
 """The same before it answers: then there is no work to finish, and Sanic, which still
 waits for its servers to report, may never end by itself."""
+SETTLE = 0.5
+"""Seconds after which Sanic's main process has seen that its servers are up: it looks
+every 0.1 s. A Ctrl+C before that makes it wait for ever."""
+LOG_LINES = 30
+"""How much of an app's log is shown when it does not start."""
+
+
+@dataclass(frozen=True)
+class RunningApp:
+    """An app with 2 servers and the worker, all of them up."""
+
+    process: subprocess.Popen[bytes]
+    """Sanic's main process."""
+    port: int
+    db: Path
+    """The file that keeps its jobs."""
+    log: Path
+    """What it has printed."""
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://{HOST}:{self.port}"
 
 
 def sanic_command(port: int) -> list[str]:
@@ -95,16 +126,79 @@ def answers(process: subprocess.Popen[bytes], port: int) -> bool:
     """Wait until the app answers; return False when it ended, or took too long."""
     deadline = time.monotonic() + BOOT
     while process.poll() is None and time.monotonic() < deadline:
-        connection = http.client.HTTPConnection(HOST, port, timeout=2)
-        try:
-            connection.request("GET", "/v1/info")
-            if connection.getresponse().status == http.HTTPStatus.OK:
-                return True
-        except OSError:
-            time.sleep(0.05)
-        finally:
-            connection.close()
+        if info(port) is not None:
+            return True
+        time.sleep(0.05)
     return False
+
+
+def info(port: int) -> dict[str, Any] | None:
+    """Return what GET /v1/info says; None when the app does not answer it."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=2)
+    try:
+        connection.request("GET", "/v1/info")
+        reply = connection.getresponse()
+        return dict(json.load(reply)) if reply.status == http.HTTPStatus.OK else None
+    except (OSError, http.client.HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
+
+
+@contextmanager
+def running(app: Path) -> Iterator[RunningApp]:
+    """Serve an app that has the worker on a free port, its data apart.
+
+    When it ends, no process of the app is left, and neither is the data.
+
+    Takes: ``app``, its folder.
+    Raises: WorkshopError, with the end of the app's log, when the app does not start.
+    """
+    with (
+        # Windows keeps a file that some process has just had open.
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        processes.interrupted_by_termination(),
+    ):
+        db, log = Path(folder, "jobs.jsonl"), Path(folder, "log.txt")
+        port = processes.free_port()
+        command = [*sanic_command(port), "--no-motd"]
+        with log.open("wb") as file:
+            process = processes.start(command, app, {"SANIC_SAJE_DB": str(db)}, file)
+        grace = GRACE_AT_START
+        try:
+            found = RunningApp(process, port, db, log)
+            wait_until_up(found)
+            grace = GRACE
+            yield found
+        finally:
+            processes.stop(process, grace)
+
+
+def wait_until_up(app: RunningApp) -> None:
+    """Wait until every server and the worker are up, and Sanic can be stopped.
+
+    Raises: WorkshopError, with the end of the app's log, when that takes too long.
+    """
+    deadline = time.monotonic() + BOOT
+    while not is_up(app):
+        if app.process.poll() is not None or time.monotonic() > deadline:
+            lines = app.log.read_text(errors="replace").splitlines()
+            end = "\n".join(lines[-LOG_LINES:])
+            raise WorkshopError(f"The app did not start. It printed:\n{end}")
+        time.sleep(0.05)
+    time.sleep(SETTLE)
+
+
+def is_up(app: RunningApp) -> bool:
+    """Tell whether all servers have reported to Sanic, and the worker takes jobs."""
+    workers = (info(app.port) or {}).get("workers", {})
+    servers = [w for name, w in workers.items() if name.startswith("Sanic-Server-")]
+    return (
+        len(servers) == SERVERS
+        and all(server["state"] == "ACKED" for server in servers)
+        # Of the worker, Sanic knows no more than that it was started.
+        and "SAJE worker ready" in app.log.read_text(errors="replace")
+    )
 
 
 def what_to_try(port: int) -> str:

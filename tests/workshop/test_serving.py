@@ -154,7 +154,7 @@ def test_run_0_counts_as_read(
     process.wait(DEADLINE)
     after = workshop().stdout
     assert re.search(r"00.*read", after)
-    assert "python3 -m workshop check 1" in after
+    assert "python3 -m workshop run 1" in after
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
