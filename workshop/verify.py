@@ -258,6 +258,9 @@ def judge_mistake(
     elif not failed:
         problem = f"{name}: no test of TODO {mistake.todo} fails."
         verdict = "not caught"
+    elif failed[0].phase != "call" or not failed[0].assertion:
+        problem = f"{name}: no assertion has caught it, but this:\n{message}"
+        verdict = "time-out, or broken"
     elif missing:
         problem = f"{name}: the message does not say {missing[0]!r}:\n{message}"
         verdict = "not named"

@@ -54,9 +54,10 @@ def test_info_asks_for_the_client(server: AppServer) -> None:
 
 @pytest.mark.todo("3.4")
 def test_post_starts_a_job(server: AppServer) -> None:
-    """POST /v1/job answers 202 with a uid, and the worker runs the job."""
+    """POST /v1/job sends a job, answers 202 with its uid, and the worker runs it."""
     body = {"task": "hello", "kwargs": {"name": "Ada"}}
-    reply = server.request("POST", "/v1/job", body)
+    reply = server.request("POST", "/v1/job", body, headers={"probe-slow": "yes"})
+    log_at_answer = server.output()[server.begun :]
     server.expect(reply.status_code == 202, "202 Accepted", shown(reply))
     uid = str(uuid.UUID(reply.json()["uid"]))
     server.expect(reply.json()["task"] == "hello", "its task", shown(reply))
@@ -68,3 +69,10 @@ def test_post_starts_a_job(server: AppServer) -> None:
     cause = "the handler does the work itself: it should only send the job"
     right = line.startswith("SajeWorker ")
     server.expect(right, "the worker, not the server, greets", line, cause)
+    sent = next(line for line in log.splitlines() if "Sent: " in line)
+    cause = "the answer names a uid that is not the job's: make one, for both"
+    server.expect(uid in sent, f"the uid {uid} in the job", sent, cause)
+    cause = "the answer goes out before the job is on the queue, and may be wrong: "
+    cause += "await saje.send(), then answer"
+    early = "Sent: " in log_at_answer
+    server.expect(early, "sent, then answered", "answered, then sent", cause)

@@ -211,7 +211,8 @@ class AppServer:
             content = body if isinstance(body, bytes) else json.dumps(body).encode()
             self.did += f" -H 'content-type: application/json' -d {quoted(content)}"
             kwargs["content"] = content
-            kwargs["headers"] = {"content-type": "application/json"}
+            json_type = {"content-type": "application/json"}
+            kwargs["headers"] = json_type | kwargs.get("headers", {})
         try:
             return self.http.request(method, path, **kwargs)
         except httpx.HTTPError as error:

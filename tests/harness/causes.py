@@ -106,6 +106,12 @@ def in_the_code(app: Path) -> str | None:
         if name.startswith("app/"):
             for line in unannotated(tree):
                 return f"{name}, line {line}: annotate it: `saje: SajeClient`"
+        if name.startswith(("app/", "saje/")):
+            for line in sleeping_coroutines(tree):
+                return (
+                    f"{name}, line {line}: time.sleep() in a coroutine blocks the "
+                    "event loop, and all that runs on it: await asyncio.sleep()"
+                )
         code = re.sub("#.*", "", text)
         if name == "saje/worker.py" and ".run()" in code and "on_stop(" not in code:
             return (
@@ -151,6 +157,26 @@ def unannotated(tree: ast.Module) -> Iterator[int]:
             for argument in function.args.args:
                 if argument.arg == "saje" and argument.annotation is None:
                     yield argument.lineno
+
+
+def sleeping_coroutines(tree: ast.Module) -> Iterator[int]:
+    """Yield the line of each time.sleep() that a coroutine itself calls."""
+    names = imported(tree)
+
+    def calls(node: ast.AST) -> Iterator[int]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+                continue  # It may run in a thread.
+            if (
+                isinstance(child, ast.Call)
+                and dotted(child.func, names) == "time.sleep"
+            ):
+                yield child.lineno
+            yield from calls(child)
+
+    for function in ast.walk(tree):
+        if isinstance(function, ast.AsyncFunctionDef):
+            yield from calls(function)
 
 
 def thread_mistakes(tree: ast.Module) -> Iterator[tuple[int, str]]:

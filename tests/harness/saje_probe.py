@@ -4,12 +4,13 @@ import asyncio
 import os
 from contextlib import suppress
 from copy import copy
-from functools import cache
+from functools import cache, wraps
 from typing import Any
 from uuid import UUID, uuid4
 
 import server
 from sanic import Blueprint, HTTPResponse, Request, Sanic, json
+from sanic.exceptions import SanicException
 from sanic.log import logger
 
 bp = Blueprint("probe", url_prefix="/probe")
@@ -111,12 +112,34 @@ async def restart(request: Request) -> HTTPResponse:
     return json({})
 
 
+def log_what_is_sent(client: Any) -> None:
+    """Log each job once SajeClient.send() is through with it.
+
+    For a request with the header ``probe-slow`` that takes a while: whoever does not
+    wait for it is found out.
+    """
+    original = client.send
+
+    @wraps(original)
+    async def send(self: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
+        with suppress(SanicException):  # there is no request
+            if "probe-slow" in Request.get_current().headers:
+                await asyncio.sleep(0.3)
+        result = await original(self, job, *args, **kwargs)
+        logger.info("Sent: %s", job)
+        return result
+
+    client.send = send
+
+
 def create_app() -> Sanic:
     """Build the learner's application and add the probe to it."""
     app = server.create_app()
     app.blueprint(bp)
     with suppress(ImportError):
         from saje.client import SajeClient
+
+        log_what_is_sent(SajeClient)
 
         # A default, and yet the plain type: so that a handler for which nothing is
         # registered can say so.
