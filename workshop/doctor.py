@@ -112,10 +112,10 @@ def port(repository: Repository) -> str:
 
 def disk(repository: Repository) -> str:
     """Write, rename and remove a file wherever the workshop writes."""
-    repository.state.mkdir(exist_ok=True)
     places = [repository.state, repository.root / "steps", Path(tempfile.gettempdir())]
     for folder in places:
         try:
+            folder.mkdir(exist_ok=True)
             with tempfile.TemporaryDirectory(dir=folder) as scratch:
                 part = Path(scratch, "part")
                 part.write_text("written", encoding="utf-8")
@@ -190,6 +190,9 @@ def managed_process(repository: Repository) -> str:
                 f"the app did not end within {STOP:.0f} s of SIGINT; to end one by "
                 "hand, press Ctrl+C again after five seconds"
             ) from None
+        # Those that it has ended may take a moment more.
+        while any(map(processes.is_alive, family)) and time.monotonic() < began + STOP:
+            time.sleep(0.02)
         left = [process.pid for process in family if processes.is_alive(process)]
         if status or left:
             raise WorkshopError(
