@@ -233,6 +233,24 @@ def bench(
 
 
 @app.command()
+def site(
+    show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = (
+        False
+    ),
+) -> None:
+    """Make the lessons an offline site, and print its address."""
+    import webbrowser
+
+    from workshop import site as lessons_site
+
+    require_packages()
+    address = lessons_site.build(REPOSITORY, REPOSITORY.state / "site").as_uri()
+    say(console(), f"The lessons, offline:\n{address}")
+    if show and not webbrowser.open(address):
+        say(console(), "No browser was found: open the address in one yourself.")
+
+
+@app.command()
 def doctor(
     report: Annotated[
         bool, typer.Option("--report", help="Add a block for the instructor.")
