@@ -10,7 +10,6 @@ import io
 import os
 import re
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -92,11 +91,8 @@ def run_sphinx(repository: Repository, output: Path) -> str:
     from sphinx.util.docutils import docutils_namespace, patch_docutils
 
     warnings = io.StringIO()
-    with (
-        tempfile.TemporaryDirectory() as doctrees,
-        patch_docutils(),
-        docutils_namespace(),
-    ):
+    doctrees = output / ".doctrees"
+    with patch_docutils(), docutils_namespace():
         try:
             Sphinx(
                 srcdir=repository.root,
@@ -111,6 +107,7 @@ def run_sphinx(repository: Repository, output: Path) -> str:
             ).build()
         except SphinxError as error:
             warnings.write(f"{error}\n")
+    shutil.rmtree(doctrees, ignore_errors=True)
     text = COLOUR.sub("", warnings.getvalue()).strip()
     return text.replace(f"{repository.root.resolve()}{os.sep}", "")
 

@@ -52,6 +52,7 @@ def show_diagrams(app: Sphinx, document: nodes.document) -> None:
         path = diagrams.folder(repository) / name
         if not path.is_file():
             logger.warning(diagrams.no_picture(name), location=block)
+            block["language"] = "text"
             continue
         title = next(document.findall(nodes.title)).astext()
         image = nodes.image(

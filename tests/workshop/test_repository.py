@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from workshop import chain, evenness, lessons, starters
+from workshop import chain, diagrams, evenness, lessons, starters
 from workshop.bootstrap import ROOT, requirement_lines
 from workshop.steps import Repository
 
@@ -40,6 +40,12 @@ def test_steps_are_even() -> None:
 def test_lessons() -> None:
     """Every lesson has its sections, and what it names exists."""
     problems = lessons.check(REPOSITORY)
+    assert not problems, listed(problems)
+
+
+def test_every_diagram_has_its_picture() -> None:
+    """workshop/web/diagrams has them; else type python3 -m workshop.diagrams"""
+    problems = diagrams.check(REPOSITORY)
     assert not problems, listed(problems)
 
 
