@@ -49,9 +49,18 @@ def build(repository: Repository, target: Path) -> Path:
     Raises: WorkshopError, and leaves the old site as it was, when something is wrong.
     """
     for path in pages(repository):
-        if not path.is_file():
-            where = path.relative_to(repository.root).as_posix()
-            raise WorkshopError(f"{where} is missing: it is a page of the site.")
+        where = path.relative_to(repository.root).as_posix()
+        try:
+            path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise WorkshopError(
+                f"{where} cannot be read ({error.strerror}): it is a page of the site."
+            ) from None
+        except UnicodeDecodeError as error:
+            line = error.object.count(b"\n", 0, error.start) + 1
+            raise WorkshopError(
+                f"{where}:{line}: this is no text in UTF-8; save it as UTF-8."
+            ) from None
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(target)
     part = target.with_name(f"{target.name}-part-{os.getpid()}")
@@ -109,7 +118,9 @@ def run_sphinx(repository: Repository, output: Path) -> str:
             warnings.write(f"{error}\n")
     shutil.rmtree(doctrees, ignore_errors=True)
     text = COLOUR.sub("", warnings.getvalue()).strip()
-    return text.replace(f"{repository.root.resolve()}{os.sep}", "")
+    text = text.replace(f"{repository.root.resolve()}{os.sep}", "")
+    # What concerns the menu is said again for every page.
+    return "\n".join(dict.fromkeys(text.splitlines()))
 
 
 def settings(repository: Repository) -> dict[str, Any]:

@@ -20,7 +20,6 @@ from tests.workshop.conftest import ROOT, write
 from workshop import diagrams, site
 from workshop.steps import Repository
 
-COPIED = ("README.md", "LICENSE", "requirements.txt", "steps", "benchmarks", "workshop")
 NOT_COPIED = shutil.ignore_patterns("__pycache__", ".*", "*.jsonl")
 LOADED = {"script": "src", "img": "src", "link": "href", "iframe": "src"}
 """What a browser loads by itself, by the attribute that says from where."""
@@ -79,13 +78,7 @@ class Page(HTMLParser):
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the workshop, as from a downloaded zip: without git."""
     root = tmp_path_factory.mktemp("site") / "saje workshop (1)"
-    for name in COPIED:
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, root / name, ignore=NOT_COPIED)
-        else:
-            root.mkdir(exist_ok=True)
-            shutil.copy(ROOT / name, root / name)
-    return root
+    return shutil.copytree(ROOT, root, ignore=NOT_COPIED)
 
 
 @pytest.fixture
@@ -268,14 +261,18 @@ def test_mistakes_are_told(copy: Path) -> None:
     assert [path.name for path in (copy / ".workshop").iterdir()] == ["site"]
 
 
-def test_missing_lesson(copy: Path) -> None:
-    """It says which."""
-    (copy / "steps/01_shared_queue/README.md").unlink()
+def test_lessons_that_cannot_be_read(copy: Path) -> None:
+    """It says which: one that is no text, one that is missing."""
+    lesson = copy / "steps/01_shared_queue/README.md"
+    where = "steps/01_shared_queue/README.md"
+    lesson.write_bytes("# Un café\n\n".encode() + "Un café".encode("latin-1"))
     done = make(copy)
     assert done.returncode == 2
-    assert done.stderr == (
-        "steps/01_shared_queue/README.md is missing: it is a page of the site.\n"
-    )
+    assert done.stderr.startswith(f"{where}:3: this is no text in UTF-8")
+    lesson.unlink()
+    done = make(copy)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"{where} cannot be read (No such file")
 
 
 def test_killed(copy: Path) -> None:
