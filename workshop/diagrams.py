@@ -171,18 +171,25 @@ def drawn_with(settings: dict[str, object], text: str, where: str) -> bytes:
         command = [npx, "--yes", MERMAID, "-p", "browser.json", "-c", "settings.json"]
         command += ["-b", "white", "-I", "diagram", "-i", "diagram.mmd"]
         command += ["-o", "diagram.svg"]
-        done = subprocess.run(
-            command,
-            cwd=scratch,
-            env={**os.environ, "PUPPETEER_SKIP_DOWNLOAD": "1"},
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=TIME,
-        )
+        try:
+            done = subprocess.run(
+                command,
+                cwd=scratch,
+                env={**os.environ, "PUPPETEER_SKIP_DOWNLOAD": "1"},
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                timeout=TIME,
+            )
+        except subprocess.TimeoutExpired:
+            raise WorkshopError(
+                f"{where}: no picture within {TIME} s. Look at the network, which gets "
+                f"{MERMAID}, and type again: {COMMAND}"
+            ) from None
         result = scratch / "diagram.svg"
         if done.returncode or not result.is_file():
-            said = (done.stderr or done.stdout).strip()
+            # Below what is wrong is a traceback of JavaScript.
+            said = (done.stderr or done.stdout).strip().partition("\n    at ")[0]
             raise WorkshopError(f"{where}: no picture was made. Mermaid said:\n{said}")
         return result.read_bytes()
 

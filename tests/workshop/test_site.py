@@ -320,3 +320,20 @@ def test_pictures_are_checked(small: Repository) -> None:
     missing, left = diagrams.check(small)
     assert missing.startswith("steps/00_start/README.md:3: this diagram is new")
     assert re.match(r"workshop/web/diagrams/00_start-\w+\.svg is of a diagram", left)
+
+
+def test_pictures_need_programs(copy: Path) -> None:
+    """Without them, the command that makes pictures says which."""
+    for path in diagrams.folder(Repository(copy)).iterdir():
+        path.unlink()
+    done = subprocess.run(
+        [sys.executable, "-m", "workshop.diagrams"],
+        cwd=copy,
+        env={**os.environ, "PATH": ""},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=50,
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("Pictures of diagrams are made by npx")
+    assert "npx was not found" in done.stderr
