@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -36,6 +38,14 @@ def step_number(text: str) -> int:
         return int(text)
     except ValueError:
         raise typer.BadParameter(f"{text!r} is no step's number, such as 1") from None
+
+
+def time_of_day(text: str) -> int:
+    """Read a time of the day, as minutes from midnight; raises BadParameter."""
+    found = re.fullmatch(r"([01]?[0-9]|2[0-3]):([0-5][0-9])", text)
+    if found is None:
+        raise typer.BadParameter(f"{text!r} is no time of the day, such as 09:00")
+    return int(found[1]) * 60 + int(found[2])
 
 
 StepNumber = Annotated[
@@ -260,6 +270,74 @@ def doctor(
     from workshop import doctor as examination
 
     return examination.doctor(REPOSITORY, console(), report)
+
+
+@app.command()
+def schedule(
+    start: Annotated[
+        int,
+        typer.Option(metavar="HH:MM", help="When you begin.", parser=time_of_day),
+    ] = "09:00",  # type: ignore[assignment]  # It is parsed, too.
+) -> None:
+    """For the instructor: when what begins, with breaks."""
+    from workshop import schedule as sheet
+
+    sheet.show(REPOSITORY.steps(), start, console())
+
+
+@app.command()
+def grade(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", help="The submitted copies.")
+    ],
+    numbers: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--step",
+            metavar="N",
+            help="Only this step; again for more.",
+            parser=step_number,
+        ),
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Copies at the same time.")] = 2,
+    seconds: Annotated[
+        float, typer.Option("--time", min=1, help="Seconds for each step of a copy.")
+    ] = 120,
+    memory: Annotated[
+        int, typer.Option(min=1, help="MB for all processes of a copy.")
+    ] = 2048,
+    processes: Annotated[int, typer.Option(min=1, help="Processes of a copy.")] = 64,
+    output: Annotated[
+        int, typer.Option(min=1, help="MB that a copy may write in a step.")
+    ] = 16,
+    as_json: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="All of it, as JSON.")
+    ] = None,
+    as_junit: Annotated[
+        Path | None, typer.Option("--junit", metavar="FILE", help="JUnit XML.")
+    ] = None,
+    as_html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="One HTML page.")
+    ] = None,
+) -> int:
+    """For the instructor: test many copies. It runs the code in them, as you."""
+    from workshop import grade_report, grading
+    from workshop.supervising import Limits
+
+    require_packages()
+    steps = [REPOSITORY.step(number) for number in sorted(set(numbers or []))]
+    for step in steps:
+        if not step.todos:
+            raise WorkshopError(f"Step {step.number} has nothing to grade.")
+    steps = steps or [step for step in REPOSITORY.steps() if step.todos]
+    files = grade_report.Files(as_json, as_junit, as_html)
+    copies = grading.copies_of(folders)
+    limits = Limits(seconds, memory, processes, output)
+    say(console(), grade_report.WARNING)
+    status = grading.grade(REPOSITORY, copies, steps, limits, jobs, console())
+    grade_report.show(copies, steps, console())
+    files.write(copies, steps)
+    return status
 
 
 def show_progress() -> None:

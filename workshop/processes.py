@@ -180,6 +180,38 @@ def kill(processes: set[psutil.Process]) -> None:
         time.sleep(0.01)
 
 
+def adopt_orphans() -> bool:
+    """Become the parent of each process below this one whose own parent dies.
+
+    Without it, the system's first process does: then nothing tells whose it was.
+
+    Returns: whether the system can do that (Linux can).
+    """
+    if sys.platform != "linux":
+        return False
+    import ctypes
+
+    set_child_subreaper = 36  # PR_SET_CHILD_SUBREAPER of <linux/prctl.h>
+    return bool(ctypes.CDLL(None).prctl(set_child_subreaper, 1, 0, 0, 0) == 0)
+
+
+def marked(variable: str, value: str) -> set[psutil.Process]:
+    """Return the living processes that were started with an environment variable.
+
+    It is inherited, whoever the parent is; a process may have had it taken away.
+    """
+    import psutil
+
+    found = set()
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(variable) == value and is_alive(process):
+                found.add(process)
+        except (psutil.Error, OSError):
+            continue  # It has ended, or it is not ours to look at.
+    return found
+
+
 def is_alive(process: psutil.Process) -> bool:
     """Tell whether a process still runs; one that only awaits its burial does not."""
     import psutil

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from workshop.steps import Repository
 
 GRACE = 5.0
 """Seconds an interrupted pytest may take to end its servers."""
+BOTH_COME_UP = "both servers come up"
+"""What a test expects of an app that does not start at all (see app_server.py)."""
 PYTEST_RAN = (0, 1)
 """Its exit statuses when it came to the end: all passed, or some failed."""
 
@@ -55,23 +58,28 @@ class SuiteRun:
         name: str,
         todo: str | None = None,
         first_failure: bool = False,
+        folder: Path | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         """Start pytest.
 
         Takes: ``suites``, the test folders, in the order to run them; ``app``, the
         app's folder, or None for tests that need none; ``name``, which the log and the
         report get; ``todo``, the id of the only todo to test, or None for all;
-        ``first_failure``, to end with the first test that fails.
+        ``first_failure``, to end with the first test that fails; ``folder``, where the
+        log and the report go, by default with the runner's own; ``env``, variables to
+        add.
         """
-        repository.state.mkdir(exist_ok=True)
+        folder = folder or repository.state
+        folder.mkdir(exist_ok=True)
         self.began = time.monotonic()
-        self.log = repository.state / f"{name}.log"
+        self.log = folder / f"{name}.log"
         """All that pytest printed."""
         self.records: list[Record] = []
         self.todos: dict[str, str | None] = {}
         """The todo of each test that pytest is going to run, by the test's id."""
         self._first_failure = first_failure
-        self._report = repository.state / f"{name}.jsonl"
+        self._report = folder / f"{name}.jsonl"
         self._report.write_bytes(b"")
         self._read = 0
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
@@ -85,8 +93,16 @@ class SuiteRun:
         command += ["--report", str(self._report)]
         with self.log.open("wb") as log:
             self._process = processes.start(
-                command, cwd=repository.root, env={"PYTHONUNBUFFERED": "1"}, output=log
+                command,
+                cwd=repository.root,
+                env={"PYTHONUNBUFFERED": "1", **(env or {})},
+                output=log,
             )
+
+    @property
+    def pid(self) -> int:
+        """The pid of pytest."""
+        return self._process.pid
 
     @property
     def status(self) -> int | None:

@@ -20,6 +20,7 @@ import psutil
 from causes import in_the_code, in_the_log
 
 from workshop import processes
+from workshop.suites import BOTH_COME_UP
 
 HERE = Path(__file__).parent
 BOOT = 20.0  # seconds for the servers to come up
@@ -94,9 +95,12 @@ class AppServer:
             if ended or stuck or now - began > BOOT:
                 self._give_up()
                 got = "the app ended" if ended else "they do not"
-                printed = self.end_of_log() or "nothing: does a loop never end?"
+                silent = "does a module call sys.exit()?"
+                if not ended:
+                    silent = "does a loop never end?"
+                printed = self.end_of_log() or f"nothing: {silent}"
                 got += f"; it printed:\n{printed}"
-                raise self.failed("both servers come up", got)
+                raise self.failed(BOTH_COME_UP, got)
             time.sleep(0.02)
         # A signal that comes before Sanic's main process has seen that every server
         # is up leaves it waiting. This message is answered only after that.
