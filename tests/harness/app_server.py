@@ -31,6 +31,7 @@ DRAIN = 1.0  # seconds: SAJE_DRAIN
 NOT_YET = (httpx.HTTPError, HTTPException, KeyError, OSError, ValueError)
 """What an app may answer with, or break off with, until a condition has come to be."""
 STARTS = ("IDLE", "STARTING", "STARTED", "RESTARTING")  # states of a worker
+SILENT = "does a loop never end?"
 SHOWN = 600  # characters of an answer, a body or a log that a failure shows
 
 
@@ -95,10 +96,8 @@ class AppServer:
             if ended or stuck or now - began > BOOT:
                 self._give_up()
                 got = "the app ended" if ended else "they do not"
-                silent = "does a module call sys.exit()?"
-                if not ended:
-                    silent = "does a loop never end?"
-                printed = self.end_of_log() or f"nothing: {silent}"
+                why = "does a module call sys.exit()?" if ended else SILENT
+                printed = self.end_of_log() or f"nothing: {why}"
                 got += f"; it printed:\n{printed}"
                 raise self.failed(BOTH_COME_UP, got)
             time.sleep(0.02)
