@@ -1,4 +1,4 @@
-"""The lessons: a lesson has its sections, and all that it names exists."""
+"""The lessons: each text has its sections, and all that it names exists."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ SECTIONS = (
 SECTIONS_OF_00 = tuple(
     {"Build": "Measure"}.get(name, name) for name in SECTIONS if name != "Check"
 )
+SECTIONS_OF_INSTRUCTOR = ("Show", "Where people get stuck", "Ask the room", "Time")
 FEWEST_WORDS, MOST_WORDS = 400, 900
 RUNNER = re.compile(r"python3? -m workshop\b[^\n]*")
 FILE = re.compile(
@@ -97,7 +98,7 @@ def plain(inline: Token) -> str:
 
 
 def check(repository: Repository) -> list[str]:
-    """Check every lesson, and the README of the workshop.
+    """Check every lesson, the texts for the instructor, and the README at the top.
 
     Returns: what is wrong, each with its file and line; empty when all is well.
     """
@@ -110,34 +111,65 @@ def check(repository: Repository) -> list[str]:
             continue
         text = read(path)
         found = [
-            *sections(text, step),
+            *headings(
+                text,
+                f"Step {step.number:02}: {step.title}",
+                SECTIONS if step.number else SECTIONS_OF_00,
+            ),
             *diagram(text),
             *length(text),
             *todos(text, step),
             *provided_files(text, step),
             *answers(text),
-            *todo_ids(repository, text),
-            *links(repository, path, text),
-            *commands(repository, text),
-            *paths(repository, text, step),
+            *names(repository, path, text, step),
         ]
         problems += [f"{where}{problem}" for problem in found]
-    top = repository.root / "README.md"
-    if not top.is_file():
-        return [*problems, "README.md is missing."]
-    text = read(top)
-    found = [*links(repository, top, text), *commands(repository, text)]
-    found += [*todo_ids(repository, text), *paths(repository, text, None)]
-    return problems + [f"README.md{problem}" for problem in found]
+    problems += [p for s in repository.steps() for p in of_instructor(repository, s)]
+    for name in ("README.md", "workshop/GRADING.md"):
+        path = repository.root / name
+        if not path.is_file():
+            problems.append(f"{name} is missing.")
+            continue
+        found = names(repository, path, read(path), None)
+        problems += [f"{name}{problem}" for problem in found]
+    return problems
 
 
-def sections(text: Text, step: Step) -> Iterator[str]:
+def names(
+    repository: Repository, path: Path, text: Text, step: Step | None
+) -> list[str]:
+    """Return what is wrong with the links, commands, paths and todos of a text.
+
+    Takes: ``step``, that the text is about; None for the whole workshop.
+    """
+    return [
+        *todo_ids(repository, text),
+        *links(repository, path, text),
+        *commands(repository, text),
+        *paths(repository, text, step),
+    ]
+
+
+def of_instructor(repository: Repository, step: Step) -> list[str]:
+    """Return what is wrong with what the instructor reads about a step."""
+    path = repository.starter(step) / "INSTRUCTOR.md"
+    where = path.relative_to(repository.root).as_posix()
+    if not path.is_file():
+        return [f"{where} is missing."]
+    text = read(path)
+    title = f"Step {step.number:02} for the instructor: {step.title}"
+    found = [
+        *headings(text, title, SECTIONS_OF_INSTRUCTOR),
+        *names(repository, path, text, step),
+    ]
+    return [f"{where}{problem}" for problem in found]
+
+
+def headings(text: Text, title: str, wanted: tuple[str, ...]) -> Iterator[str]:
     """Yield what is wrong with the title and the order of the sections."""
-    title = f"Step {step.number:02}: {step.title}"
     titles = [heading for level, heading, _ in text.headings if level == 1]
     if titles != [title]:
         yield f": its one first heading must be '# {title}', not {titles}."
-    wanted = SECTIONS if step.number else SECTIONS_OF_00
     found = tuple(heading for level, heading, _ in text.headings if level == 2)
     if found != wanted:
         yield (
