@@ -112,7 +112,7 @@ class Files:
 def show(copies: list[Copy], steps: list[Step], console: Console) -> None:
     """Print the table, what its signs mean, and who is stuck on what."""
     console.print(table(copies, steps))
-    say(console, legend(copies))
+    console.print(Text(legend(copies)))
     if lines := stuck_lines(copies):
         say(console, "\nStuck:")
     for line in lines:

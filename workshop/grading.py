@@ -399,7 +399,11 @@ def grade_step(
         app,
         step.name,
         folder=scratch / "logs",
-        env={name: str(scratch / "tmp") for name in ("TMPDIR", "TEMP", "TMP")},
+        env={
+            **{name: str(scratch / "tmp") for name in ("TMPDIR", "TEMP", "TMP")},
+            # Else it keeps what is printed in a file that has no name to be seen by.
+            "PYTEST_ADDOPTS": "--capture=no",
+        },
     )
     try:
         passed = supervise(run, family, scratch, limits)
@@ -448,15 +452,21 @@ LIMIT_TEXTS = {
 
 def summary(mark: Mark) -> str:
     """Return one line for a mark: the cause in a message, or what comes nearest."""
-    lines = mark.message.splitlines()
-    for word in ("cause:", "got:"):
-        for number, line in enumerate(lines):
-            if line.startswith(word):
-                text = line.removeprefix(word).strip()
-                if text.endswith(":"):  # What was printed is on the next line.
-                    text = " ".join([text, *lines[number + 1 : number + 2]])
-                return text
-    return lines[0] if lines else mark.mark
+    lines = mark.message.splitlines() or [mark.mark]
+    for line in lines:
+        if line.startswith("cause:"):
+            return line.removeprefix("cause:").strip()
+    text = lines[0]
+    for number, line in enumerate(lines):
+        if line.startswith("got:"):
+            text += f" But: {line.removeprefix('got:').strip()}"
+            if line.endswith(":"):  # What was printed follows, or a traceback.
+                after = lines[number + 1 :]
+                errors = [one[1:] for one in after if one.startswith("E  ")]
+                text += f" {' '.join([*errors, *after, ''][0].split())}"
+    if "whose comment is still there" in mark.message:
+        text = f"the TODO comment is still there. {text}"
+    return text
 
 
 def main(order: dict[str, Any]) -> int:

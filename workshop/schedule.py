@@ -68,9 +68,7 @@ def show(steps: list[Step], start: int, console: Console) -> None:
     for slot in found:
         behind = ""
         if slot.catch_up is not None:
-            behind = (
-                f"at {clock(slot.end)}: python3 -m workshop catchup {slot.catch_up}"
-            )
+            behind = f"at {clock(slot.end)}: catchup {slot.catch_up}"
         sheet.add_row(clock(slot.start), clock(slot.end), slot.what, behind)
     console.print(sheet)
     total = found[-1].end - start
@@ -80,9 +78,11 @@ def show(steps: list[Step], start: int, console: Console) -> None:
         "python3 -m workshop catchup 2. That keeps what was written, and goes on.",
     )
     say(console, f"{total // 60} h {total % 60:02} min, with breaks and questions.")
-    if found[-1].end > DAY:
-        latest = clock(DAY - total) if total <= DAY else "no time of the day"
-        say(console, f"+ is the next day. To end before midnight, start by {latest}.")
+    if found[-1].end >= DAY:
+        say(console, "A + is the next day.")
+        if total < DAY:
+            latest = clock(DAY - 1 - total)
+            say(console, f"To end before midnight, start by {latest}.")
 
 
 def clock(minutes: int) -> str:

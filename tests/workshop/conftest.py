@@ -220,7 +220,11 @@ def write(path: Path, text: str) -> None:
 @pytest.fixture
 def small(tmp_path: Path) -> Repository:
     """A workshop of three steps, all of it as it must be, with a copy of the runner."""
-    root = tmp_path / "small workshop"
+    return make_small(tmp_path / "small workshop")
+
+
+def make_small(root: Path) -> Repository:
+    """Write the small workshop into a folder."""
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "workshop", root / "workshop", ignore=ignore)
     for name in ("requirements.txt", "pyproject.toml"):

@@ -112,6 +112,28 @@ START = (
 )
 
 
+TITLES = {"00_start": "The start", "01_first": "The first", "02_second": "The second"}
+
+INSTRUCTOR = """# Step TITLE
+
+## Show
+
+[The lesson](README.md#predict), with `python3 -m workshop run 1`.
+
+## Where people get stuck
+
+In `server.py`, at TODO 1.2.
+
+## Ask the room
+
+Why?
+
+## Time
+
+Ten minutes.
+"""
+
+
 @pytest.fixture
 def written(small: Repository) -> Repository:
     """The small workshop with its lessons."""
@@ -119,6 +141,9 @@ def written(small: Repository) -> Repository:
     write(small.root / "steps/00_start/README.md", START)
     write(small.root / "steps/01_first/README.md", FIRST)
     write(small.root / "steps/02_second/README.md", SECOND)
+    for name, title in TITLES.items():
+        text = INSTRUCTOR.replace("TITLE", f"{name[:2]} for the instructor: {title}")
+        write(small.root / "steps" / name / "INSTRUCTOR.md", text)
     return small
 
 
@@ -205,6 +230,31 @@ def test_faults_of_the_readme(
     assert fault in problems[0]
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("for the instructor", "for you", "its one first heading must be"),
+        ("## Time", "## Minutes", "its sections are"),
+        ("#predict", "#guess", "no heading"),
+        ("workshop run 1", "workshop runs 1", "there is no command runs"),
+        ("server.py", "app/no.py", "there is no app/no.py"),
+        ("TODO 1.2", "TODO 1.3", "there is no TODO 1.3"),
+    ],
+)
+def test_faults_of_what_the_instructor_reads(
+    written: Repository, old: str, new: str, fault: str
+) -> None:
+    """INSTRUCTOR.md has its sections, and what it names exists."""
+    file = written.root / "steps/01_first/INSTRUCTOR.md"
+    text = file.read_text()
+    assert old in text
+    write(file, text.replace(old, new))
+    problems = lessons.check(written)
+    assert len(problems) == 1
+    assert problems[0].startswith("steps/01_first/INSTRUCTOR.md:")
+    assert fault in problems[0]
+
+
 def test_diagram_comes_early(written: Repository) -> None:
     """The picture is there before the reader predicts."""
     late = FIRST.replace(DIAGRAM, "").replace("## Build\n", f"## Build\n\n{DIAGRAM}")
@@ -221,9 +271,17 @@ def test_provided_files_are_named(written: Repository) -> None:
     assert "it does not name app/new.py, which the step provides" in problem
 
 
-@pytest.mark.parametrize("name", ["README.md", "steps/01_first/README.md"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "README.md",
+        "steps/01_first/README.md",
+        "steps/00_start/INSTRUCTOR.md",
+        "workshop/GRADING.md",
+    ],
+)
 def test_missing_texts(written: Repository, name: str) -> None:
-    """A missing README is told."""
+    """A missing text is told."""
     (written.root / name).unlink()
     assert f"{name} is missing." in lessons.check(written)
 
