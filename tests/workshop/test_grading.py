@@ -63,6 +63,29 @@ for _ in range(150):
 time.sleep(60)
 """
 
+# Each of its processes starts another, again and again, until there are 400.
+FAST_BOMB = """
+import os, random, time
+tokens, end = os.pipe()
+os.write(end, b"x" * 400)
+os.close(end)
+while os.read(tokens, 1):
+    os.fork()
+    random.seed(os.getpid())  # Else all of them do it at the same moment.
+    time.sleep(random.uniform(0.05, 0.2))
+time.sleep(60)
+"""
+
+END_IT = """
+import subprocess, sys, time
+from workshop.supervising import Family
+family = Family("none")
+subprocess.Popen([sys.executable, "-c", *sys.argv[1:]])
+while len(family.look()) < 100:
+    time.sleep(0.01)
+print(family.end(), family.look())
+"""
+
 WRONG = {
     "hang": ANSWERED.replace('return "six', 'while True: pass\n    return "six'),
     "printer": ANSWERED + "while True: print('x' * 1000)\n",
@@ -320,6 +343,22 @@ def test_html(room: Room) -> None:
     assert all(address.startswith("#") for address in page.addresses)
     assert "&lt;script&gt;alert(1)\\x1b[2J&amp;" in room.html
     assert 'name="viewport"' in room.html
+
+
+def test_a_fork_bomb_loses(tmp_path: Path) -> None:
+    """All of its processes are ended, also those that are made meanwhile."""
+    token = f"of-{tmp_path.name}-{os.getpid()}"
+    done = subprocess.run(
+        [sys.executable, "-c", END_IT, FAST_BOMB, token],
+        cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=50,
+    )
+    left = [p for p in living(token) if p.pid != os.getpid()]
+    processes.kill(set(left))
+    assert not left
+    assert done.stdout == "True set()\n", done.stderr
 
 
 def test_interrupt(small: Repository, tmp_path: Path) -> None:
