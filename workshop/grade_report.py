@@ -224,7 +224,7 @@ def kind_of(mark: Mark) -> str:
 def as_html(copies: list[Copy], steps: list[Step]) -> str:
     """Return one page with all of it, which needs nothing else and runs no script."""
     heads = "".join(
-        f'<th colspan="{len(s.todos)}">{s.number:02} {escape(s.title)}</th>'
+        f'<th colspan="{len(s.todos)}" title="{escape(s.title)}">{s.number:02}</th>'
         for s in steps
     )
     ids = "".join(f"<th>{escape(t.id)}</th>" for s in steps for t in s.todos)
@@ -232,14 +232,14 @@ def as_html(copies: list[Copy], steps: list[Step]) -> str:
     for number, copy in enumerate(copies):
         cells = "".join(cell(mark) for _, mark in copy.marks())
         link = f'<a href="#a{number}">{escape(copy.name)}</a>'
-        rows.append(f"<tr><th>{link}</th><td>{score(copy)}</td>{cells}</tr>")
+        rows.append(f"<tr><th class=who>{link}</th><td>{score(copy)}</td>{cells}</tr>")
         parts.append(attendee(f"a{number}", copy))
     key = "".join(
         f"<li>{cell(Mark(m), 'span')} {escape(LEGEND[m])}</li>" for m in SIGNS
     )
     return PAGE.format(
         date=escape(now()),
-        table=f"<tr><th rowspan=2>attendee</th><th rowspan=2>ok</th>{heads}</tr>"
+        table=f"<tr><th class=who rowspan=2>attendee</th><th rowspan=2>ok</th>{heads}</tr>"
         f"<tr>{ids}</tr>" + "\n".join(rows),
         key=key,
         parts="\n".join(parts),
@@ -293,7 +293,7 @@ body {{ margin: 1rem; overflow-wrap: anywhere }}
 .wide {{ overflow-x: auto }}
 table {{ border-collapse: collapse; white-space: nowrap }}
 th, td {{ border: 1px solid #8884; padding: .2rem .4rem; text-align: center }}
-tr > th:first-child {{ position: sticky; left: 0; background: Canvas;
+.who {{ position: sticky; left: 0; background: Canvas;
  text-align: left; max-width: 40vw; overflow: hidden; text-overflow: ellipsis }}
 .green {{ background: #2a72 }} .red {{ background: #d333 }}
 .magenta {{ background: #a3c4 }} .yellow {{ background: #da14 }}

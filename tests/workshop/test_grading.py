@@ -537,6 +537,12 @@ def test_summary(message: str, line: str) -> None:
     assert summary(Mark("red", message)) == line
 
 
+def test_summary_of_what_does_not_start() -> None:
+    """What happened, and not what was to be tested."""
+    message = "It is.\ngot:      it ended; it printed:\nboom\nfile:     x"
+    assert summary(Mark("does not start", message)) == "it ended; it printed: boom"
+
+
 def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
     """Wait until something is so."""
     deadline = time.monotonic() + seconds
