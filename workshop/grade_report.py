@@ -239,8 +239,8 @@ def as_html(copies: list[Copy], steps: list[Step]) -> str:
     )
     return PAGE.format(
         date=escape(now()),
-        table=f"<tr><th class=who rowspan=2>attendee</th><th rowspan=2>ok</th>{heads}</tr>"
-        f"<tr>{ids}</tr>" + "\n".join(rows),
+        table="<tr><th class=who rowspan=2>attendee</th><th rowspan=2>ok</th>"
+        f"{heads}</tr><tr>{ids}</tr>" + "\n".join(rows),
         key=key,
         parts="\n".join(parts),
     )
