@@ -33,6 +33,7 @@ from workshop.grading import (
     UNGRADED,
     Copy,
     Mark,
+    printable,
     summary,
 )
 from workshop.output import say
@@ -167,7 +168,7 @@ def as_json(copies: list[Copy]) -> str:
         "attendees": [
             {
                 "name": copy.name,
-                "folder": ascii(str(copy.folder))[1:-1],
+                "folder": printable(str(copy.folder)),
                 "seconds": round(copy.seconds, 1),
                 "steps": [asdict(grade) for grade in copy.grades],
             }

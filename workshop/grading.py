@@ -23,10 +23,12 @@ from uuid import uuid4
 
 import psutil
 from rich.console import Console
+from rich.text import Text
 
 from workshop import chain, processes, starters
 from workshop.bootstrap import INTERRUPTED
 from workshop.errors import WorkshopError
+from workshop.files import flatten
 from workshop.output import say
 from workshop.steps import FOLDER_NAME, Repository, Step
 from workshop.suites import BOTH_COME_UP, SuiteRun
@@ -106,8 +108,10 @@ def grade(
     once; ``console``, which gets a line for each copy that is done.
     Returns: the exit status: 0 when it came to its end, whatever the grades;
     INTERRUPTED at Ctrl+C, once every process is gone. What was not reached is
-    UNGRADED.
+    UNGRADED. Raises: WorkshopError when the starters cannot be told.
     """
+    for step in steps:
+        starters.read(repository, step)  # Now, and not in the middle of it all.
     waiting = list(copies)
     running: list[Supervisor] = []
     done = 0
@@ -120,9 +124,16 @@ def grade(
                 while waiting or running:
                     while waiting and len(running) < jobs:
                         copy = waiting.pop(0)
-                        running.append(Supervisor(repository, copy, steps, limits))
+                        try:
+                            one = Supervisor(repository, copy, steps, limits)
+                        except OSError as error:  # The disk is full, for one.
+                            fill(copy, steps, Mark(BROKEN, printable(str(error))))
+                            done += 1
+                            continue
+                        running.append(one)
                         names = ", ".join(s.copy.name for s in running)
-                        status.update(f"{done} of {len(copies)} done; now {names}")
+                        text = f"{done} of {len(copies)} done; now {names}"
+                        status.update(Text(text))
                     time.sleep(POLL)
                     for one in [s for s in running if s.ended()]:
                         one.close(spared | {s.pid for s in running})
@@ -192,24 +203,22 @@ class Supervisor:
             processes.stop(self._process, MARGIN if interrupted else 0)
         self._sweep(spared)
         self.copy.seconds = time.monotonic() - self._began
-        try:
-            lines = self._results.read_bytes().splitlines()
-            self.copy.grades = [read_grade(json.loads(line)) for line in lines]
-        except (OSError, ValueError, KeyError, TypeError):
-            pass  # The missing ones are filled in.
+        found = [read_grade(line, self._steps) for line in lines_of(self._results)]
+        self.copy.grades = [grade for grade in found if grade]
         if not interrupted:
             status = self._process.returncode
             fill(self.copy, self._steps, Mark(BROKEN, self._why(status)))
-        self._scratch.cleanup()
+        with suppress(RecursionError):
+            self._scratch.cleanup()
+        if Path(self._scratch.name).exists():  # Folders in folders, a thousand deep.
+            flatten(Path(self._scratch.name))
+            self._scratch.cleanup()
 
     def _why(self, status: int) -> str:
         if time.monotonic() > self._deadline:
             return "The grading of this copy did not come to its end in time."
-        log = ""
-        with suppress(OSError):
-            log = self._log.read_text(encoding="utf-8", errors="replace").strip()
-        last = log.splitlines()[-1] if log else "nothing"
-        return printable(f"The grading ended with status {status}; it said: {last}")
+        said = [b"nothing", *lines_of(self._log)][-1].decode(errors="replace")
+        return printable(f"The grading ended with status {status}; it said: {said}")
 
     def _sweep(self, spared: set[int]) -> None:
         """End what it would have ended, had it not been killed itself."""
@@ -231,10 +240,33 @@ class Supervisor:
             processes.kill(left)
 
 
-def read_grade(entry: dict[str, Any]) -> Grade:
-    """Return a grade from its JSON."""
-    todos = {todo: Mark(**mark) for todo, mark in entry["todos"].items()}
-    return Grade(**{**entry, "todos": todos})
+def lines_of(path: Path) -> list[bytes]:
+    """Return the lines of a file; none when it cannot be read.
+
+    It lies where the code that was graded could write, too.
+    """
+    with suppress(OSError):
+        if path.is_file():  # A pipe would never end.
+            return path.read_bytes().splitlines()
+    return []
+
+
+def read_grade(line: bytes, steps: list[Step]) -> Grade | None:
+    """Return a grade from its line of JSON; None when it is not of these steps."""
+    try:
+        entry = json.loads(line)
+        step = next(step for step in steps if step.name == entry["step"])
+        todos = {
+            todo.id: Mark(
+                printable(str(entry["todos"][todo.id]["mark"])),
+                printable(str(entry["todos"][todo.id]["message"])),
+            )
+            for todo in step.todos
+        }
+        notes = [printable(str(note)) for note in entry["notes"]]
+        return Grade(step.name, float(entry["seconds"]), todos, notes)
+    except (ValueError, KeyError, TypeError, StopIteration, RecursionError):
+        return None
 
 
 def fill(copy: Copy, steps: list[Step], mark: Mark) -> None:
@@ -384,6 +416,8 @@ def grade_step(
     app = scratch / "app" / step.name
     try:
         submitted = apps_in(folder) / step.name
+        if not submitted.resolve().is_relative_to(folder.resolve()):
+            return all_alike(MISSING, f"{step.name} is a link out of the copy.")
         if not submitted.is_dir():
             return all_alike(MISSING, f"It has no folder {step.name}.")
         notes += copy_app(submitted, folder, app)
@@ -493,7 +527,8 @@ def main(order: dict[str, Any]) -> int:
                 file.write(json.dumps(asdict(result)).encode() + b"\n")
             # Renamed first: what cannot be removed must not be in the way.
             old = run.rename(scratch / f"old-{number:02}")
-            shutil.rmtree(old, ignore_errors=True)
+            with suppress(RecursionError):  # It goes with the rest.
+                shutil.rmtree(old, ignore_errors=True)
     return 0
 
 

@@ -63,8 +63,9 @@ class Family:
         parents = {process.pid for process in self._known}
         sessions = {s for p in self._known if (s := session_of(p.pid))}
         sessions.discard(session_of(self._me.pid))
+        self._strangers.add(self._me)
         for process in psutil.process_iter():
-            if process in self._strangers | self._known | {self._me}:
+            if process in self._strangers or process in self._known:
                 continue
             try:
                 environment = process.environ()

@@ -29,12 +29,13 @@ from tests.workshop.conftest import (
     write,
 )
 from workshop import grading, processes
+from workshop.files import SHALLOW, flatten
 from workshop.grading import Mark, Unreadable, copies_of, copy_app, printable, summary
 from workshop.steps import Repository
 
 TIME, MEMORY, PROCESSES, OUTPUT = 10, 300, 15, 2
 """The limits of the room: seconds, MB, a count, MB."""
-HOSTILE = "<script>alert(1)\x1b[2J&"
+HOSTILE = "<script>alert(1)\x1b[red]&"
 if sys.platform == "linux":
     HOSTILE += "\udcff"  # A byte that is no text.
 
@@ -107,6 +108,15 @@ WRONG = {
     + "import signal\ndetached('import time; time.sleep(60)')\n"
     + "os.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(60)\n",
     "daemon": ANSWERED + DETACHED + "detached('import time; time.sleep(60)')\n",
+    # What the grading writes lies above: here are lines that it would never write.
+    "forger": ANSWERED
+    + "from pathlib import Path\n"
+    + "results = Path(__file__).parents[4] / 'results.jsonl'\n"
+    + "lines = ['[]', '{', '{\"step\": \"01_first\", \"todos\": 7}', '']\n"
+    + "results.write_text('\\n'.join(lines))\n",
+    "deep": ANSWERED
+    + "import os\nfrom pathlib import Path\nos.chdir(Path(__file__).parent)\n"
+    + "for _ in range(1500): os.mkdir('d'); os.chdir('d')\n",
     "no start": "raise AssertionError('expected: both servers come up')\n",
 }
 """What step 1's app/answer.py is in these copies."""
@@ -190,6 +200,9 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Room:
     }
     shutil.rmtree(made["one step"] / "steps" / "02_second")
     made |= {name: wrong(name) for name in WRONG if name not in made}
+    made["linked"] = make_copy(small, copies / "linked", {})
+    shutil.rmtree(made["linked"] / "steps" / "01_first")
+    (made["linked"] / "steps" / "01_first").symlink_to(made["half"] / "steps/01_first")
     (copies / "empty").mkdir()
     made["empty"] = copies / "empty"
     write(copies / "unsteady" / "steps", "no folder")
@@ -258,6 +271,9 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Room:
         ("exit at once", "broken", "broken", "not started"),
         ("killer", "broken", "broken", "broken"),
         ("daemon", "ok", "ok", "not started"),
+        ("forger", "ok", "ok", "not started"),
+        ("deep", "output", "output", "not started"),
+        ("linked", "missing", "missing", "not started"),
         ("no start", "does not start", "does not start", "not started"),
         ("empty", "missing", "missing", "missing"),
         ("unsteady", "missing", "missing", "missing"),
@@ -274,10 +290,11 @@ def test_each_copy_is_marked_rightly(
 def test_every_copy_has_a_row(room: Room) -> None:
     """In the order in which they were named, and one line for each who is stuck."""
     names = list(room.marks)
-    assert len(names) == len(WRONG) + 10
+    assert len(names) == len(WRONG) + 11
     table, _, stuck = room.output.partition("Stuck:\n")
     rows = [line.strip() for line in table.splitlines() if "/3" in line]
-    assert [row.split("  ")[0] for row in rows] == names
+    # A long one goes on in the next line.
+    assert [row.split("  ")[0] for row in rows] == [name[:30] for name in names]
     assert "+x" in rows[names.index("half")]
     assert "half: 1.2 red: no question" in stuck.splitlines()
     assert f"hang: 1.2 over the time: It was ended after {TIME} s." in stuck
@@ -299,7 +316,7 @@ def test_no_copy_is_changed(room: Room) -> None:
 def test_nobody_draws_on_the_terminal(room: Room) -> None:
     """What a name has of control characters is shown, not sent."""
     assert "\x1b" not in room.output
-    assert "<script>alert(1)\\x1b[2J&" in room.output
+    assert "<script>alert(1)\\x1b[red]&" in room.output
 
 
 def test_junit(room: Room) -> None:
@@ -341,7 +358,7 @@ def test_html(room: Room) -> None:
     assert "script" not in page.tags
     assert page.tags.count("details") == len(room.marks)
     assert all(address.startswith("#") for address in page.addresses)
-    assert "&lt;script&gt;alert(1)\\x1b[2J&amp;" in room.html
+    assert "&lt;script&gt;alert(1)\\x1b[red]&amp;" in room.html
     assert 'name="viewport"' in room.html
 
 
@@ -490,6 +507,27 @@ def test_unreadable_files(app: Path, tmp_path: Path) -> None:
         return
     with pytest.raises(Unreadable, match="cannot be read"):
         copy_app(app, tmp_path / "copy", tmp_path / "target")
+
+
+def test_deep_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python itself cannot remove them; and no link of them is followed."""
+    outside = tmp_path / "outside" / "/".join("abcdefghijklmnop") / "kept"
+    outside.mkdir(parents=True)
+    deep = tmp_path / "deep"
+    deep.mkdir()
+    monkeypatch.chdir(deep)
+    Path("link").symlink_to(tmp_path / "outside")
+    for _ in range(1500):
+        Path("d").mkdir()
+        os.chdir("d")
+        Path("link").symlink_to(tmp_path / "outside")
+    os.chdir(tmp_path)
+    flatten(deep)
+    depths = [len(Path(where).relative_to(deep).parts) for where, *_ in os.walk(deep)]
+    assert len(depths) == 1501
+    assert max(depths) <= SHALLOW
+    shutil.rmtree(deep)
+    assert outside.exists()
 
 
 def test_names_are_unique(tmp_path: Path) -> None:
