@@ -189,18 +189,30 @@ def write_partway(repository: Repository, step: Step, last: str, folder: Path) -
     goes; what is there is removed.
     """
     ids = [todo.id for todo in step.todos]
-    done = set(ids[: ids.index(last) + 1])
     shutil.rmtree(folder, ignore_errors=True)
-    solution = app_files(repository.solution(step))
-    for name, path in app_files(repository.starter(step)).items():
-        old, new = read_lines(path), read_lines(solution[name])
-        chosen = [h for h in hunks(old, new) if todos_in(h.old, step) <= done]
+    for name, text in partway(repository, step, ids[: ids.index(last) + 1]).items():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open(
             "w", encoding="utf-8", errors="surrogateescape", newline=""
         ) as file:
-            file.writelines(patched(old, chosen))
+            file.write(text)
+
+
+def partway(repository: Repository, step: Step, done: Iterable[str]) -> dict[str, str]:
+    """Return the files of an app in which some of a step's todos are done.
+
+    Takes: ``done``, their ids.
+    Returns: the texts, by the files' paths in the app.
+    """
+    ids = set(done)
+    solution = app_files(repository.solution(step))
+    texts = {}
+    for name, path in app_files(repository.starter(step)).items():
+        old, new = read_lines(path), read_lines(solution[name])
+        chosen = [h for h in hunks(old, new) if todos_in(h.old, step) <= ids]
+        texts[name] = "".join(patched(old, chosen))
+    return texts
 
 
 def check_marks(repository: Repository, step: Step) -> Iterator[str]:
