@@ -32,6 +32,7 @@ SECTIONS_OF_00 = tuple(
 )
 SECTIONS_OF_INSTRUCTOR = ("Show", "Where people get stuck", "Ask the room", "Time")
 FEWEST_WORDS, MOST_WORDS = 400, 900
+QUESTIONS = (2, 3)
 RUNNER = re.compile(r"python3? -m workshop\b[^\n]*")
 FILE = re.compile(
     r"[\w.-]+(/[\w.-]+)*/?\.(py|md|toml|txt|jsonl?|html|db|css|js|svg|png)"
@@ -240,13 +241,23 @@ def provided_files(text: Text, step: Step) -> Iterator[str]:
 
 
 def answers(text: Text) -> Iterator[str]:
-    """Yield whether the answers to the questions are in sight."""
+    """Yield what is wrong with the questions: two or three, their answers folded."""
     lines = section_lines(text, "Questions")
     part = "\n".join(text.lines[lines.start - 1 : lines.stop - 1]) if lines else ""
     if part.count("<details>") == 0 or part.count("<details>") != part.count(
         "</details>"
     ):
         yield ": in Questions the answers must be folded in <details>…</details>."
+        return
+    asked, answered = (
+        len(re.findall(r"^\d+\. ", piece, re.MULTILINE))
+        for piece in part.split("<details>", 1)
+    )
+    if asked not in QUESTIONS or asked != answered:
+        yield (
+            f": in Questions there are {asked} questions and {answered} answers, "
+            "numbered; two or three of each are right."
+        )
 
 
 def todo_ids(repository: Repository, text: Text) -> Iterator[str]:

@@ -58,6 +58,7 @@ class SuiteRun:
         name: str,
         todo: str | None = None,
         first_failure: bool = False,
+        keyword: str | None = None,
         folder: Path | None = None,
         env: Mapping[str, str] | None = None,
     ) -> None:
@@ -66,9 +67,9 @@ class SuiteRun:
         Takes: ``suites``, the test folders, in the order to run them; ``app``, the
         app's folder, or None for tests that need none; ``name``, which the log and the
         report get; ``todo``, the id of the only todo to test, or None for all;
-        ``first_failure``, to end with the first test that fails; ``folder``, where the
-        log and the report go, by default with the runner's own; ``env``, variables to
-        add.
+        ``first_failure``, to end with the first test that fails; ``keyword``, to run
+        only the tests that have it in their names; ``folder``, where the log and the
+        report go, by default with the runner's own; ``env``, variables to add.
         """
         folder = folder or repository.state
         folder.mkdir(exist_ok=True)
@@ -90,6 +91,8 @@ class SuiteRun:
             command += ["--todo", todo]
         if first_failure:
             command += ["--exitfirst"]
+        if keyword is not None:
+            command += ["-k", keyword]
         command += ["--report", str(self._report)]
         with self.log.open("wb") as log:
             self._process = processes.start(

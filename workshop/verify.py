@@ -4,7 +4,8 @@ Solution N must pass the suites 1 to N. Starter N must pass 1 to N-1, and fail e
 test of suite N by an assertion in the test itself: a starter that does not boot, or a
 test that cannot fail, is found here. In between, the tests of each todo must pass as
 soon as it is done, after those before it: nobody has to write on while all is red. And
-each of the mistakes in tests/mistakes must be caught, in words (see mistakes.py).
+each of the mistakes in tests/mistakes must be caught, in words (see mistakes.py). Each
+lesson is carried out, as its reader would (see tests/lessons).
 """
 
 from __future__ import annotations
@@ -126,6 +127,12 @@ def all_jobs(
     Takes: ``cells`` and ``verdicts``, which get the texts of the two tables.
     """
     jobs = []
+    # A later lesson takes longer.
+    for step in reversed(repository.steps()):
+        if lesson_of(repository, step).is_file():
+            name = f"lesson {step.number:02}"
+            start = partial(start_lesson, repository, step)
+            jobs.append(Job(name, start, partial(judge_stage, name, tally=tally)))
     for path in sorted((repository.root / "tests" / "workshop").glob("test_*.py")):
         name = f"unit {path.stem}"
         start = partial(start_unit_tests, repository, path)
@@ -163,6 +170,18 @@ def rows_of(steps: list[Step]) -> list[Row]:
 def start_unit_tests(repository: Repository, path: Path) -> SuiteRun:
     """Start the runner's own tests, which check the chain and the lessons too."""
     return SuiteRun(repository, [path], None, f"verify-unit-{path.stem}")
+
+
+def lesson_of(repository: Repository, step: Step) -> Path:
+    """Return the file of a step's lesson."""
+    return repository.starter(step) / "README.md"
+
+
+def start_lesson(repository: Repository, step: Step) -> SuiteRun:
+    """Start what carries out a lesson, as its reader would."""
+    folder = repository.root / "tests" / "lessons"
+    name = f"verify-lesson-{step.number:02}"
+    return SuiteRun(repository, [folder], None, name, keyword=step.name)
 
 
 def start_row(repository: Repository, row: Row) -> SuiteRun:
@@ -230,7 +249,7 @@ def judge_unit_tests(name: str, run: SuiteRun, tally: Tally) -> None:
 
 
 def judge_stage(name: str, run: SuiteRun, tally: Tally) -> None:
-    """Count the tests of a todo that is done: all must have passed."""
+    """Count the tests of a todo that is done, or of a lesson: all must have passed."""
     for record in run.records:
         problem = f"{name}: {record.nodeid} must pass, but:\n{record.message}"
         tally.expect(None if record.passed else problem)

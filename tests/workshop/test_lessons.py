@@ -21,11 +21,13 @@ flowchart LR
 QUESTIONS = """## Questions
 
 1. Why?
+2. Who?
 
 <details>
-<summary>Answer</summary>
+<summary>Answers</summary>
 
-Because.
+1. Because.
+2. You.
 
 </details>
 """
@@ -192,6 +194,9 @@ def test_good_lessons(written: Repository) -> None:
         ("`tests/01_first`", "`tests/01_last`", "there is no tests/01_last"),
         ("<details>", "<p>", "must be folded"),
         ("</details>", "", "must be folded"),
+        ("2. Who?\n", "", "there are 1 questions and 2 answers"),
+        ("2. You.\n", "", "there are 2 questions and 1 answers"),
+        ("2. Who?", "2. Who?\n3. When?\n4. Where?", "there are 4 questions"),
     ],
 )
 def test_faults_of_a_lesson(

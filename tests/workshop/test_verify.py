@@ -28,6 +28,28 @@ def test_verify_green(workshop: RunWorkshop) -> None:
     assert re.search(r"starter 02 +│ 2 ok +│ 1 red as meant ", done.stdout)
 
 
+def test_verify_lessons(workshop: RunWorkshop, small: Repository) -> None:
+    """Each lesson that is there is a run of its own, and counts."""
+    for name in ("00_start", "02_second"):
+        write(small.root / "steps" / name / "README.md", "# A lesson\n")
+    write(small.root / "tests/lessons/test_it.py", LESSONS)
+    done = workshop("verify")
+    assert done.returncode == 1
+    assert "lesson 00: 1 tests" in done.stdout
+    assert "lesson 01" not in done.stdout
+    test = "tests/lessons/test_it.py::test_lesson[02_second]"
+    assert f"- lesson 02: {test} must pass, but:\nit parts" in done.stdout
+    assert last_line(done.stdout) == "13 passed, 1 failed"
+
+
+LESSONS = """
+import pytest
+
+@pytest.mark.parametrize("name", ["00_start", "01_first", "02_second"])
+def test_lesson(name):
+    '''It is so.'''
+    assert name == "00_start", "it parts"
+"""
 SUITE_1 = "tests/01_first/test_it.py"
 SUITE_2 = "tests/02_second/test_it.py"
 UNIT = "tests/workshop/test_it.py"
