@@ -25,9 +25,10 @@ FAILURE = pytest.StashKey[str]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add --app, --todo and --report."""
+    """Add --app, --todo, --first and --report."""
     parser.addoption("--app", help="the app's folder, steps/NN_name by default")
     parser.addoption("--todo", help="the id of the only todo to test")
+    parser.addoption("--first", help="the id of the todo to test before the others")
     parser.addoption("--report", help="a file that gets a line of JSON for each test")
 
 
@@ -65,9 +66,11 @@ def report(config: pytest.Config, entry: dict[str, Any]) -> None:
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Keep the tests of one todo, where --todo names it."""
+    """Keep the tests of one todo, where --todo names it; begin with that of --first."""
     if chosen := config.getoption("--todo"):
         items[:] = [item for item in items if todo_of(item) == chosen]
+    if first := config.getoption("--first"):
+        items.sort(key=lambda item: todo_of(item) != first)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

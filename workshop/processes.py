@@ -1,25 +1,51 @@
 """Processes and signals: the one place that knows how systems differ in them.
 
+What ``start`` has started carries a mark in its environment, and all below it inherit
+that. So they can be found whatever became of their parents: by ``stop``, and by the
+keeper (keeper.py), which ends them when this process is killed and cannot do it.
+
 Importing this module needs the standard library alone; psutil is imported where it is
 used, because the runner passes here before anything is installed.
 """
 
 from __future__ import annotations
 
+import atexit
+import itertools
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING
+from uuid import uuid4
 
 if TYPE_CHECKING:
     import psutil
+
+MARKS = "WORKSHOP_STARTED_BY"
+"""The environment variable that holds a process's marks."""
+OURS = f"{uuid4().hex}."
+"""What the marks of all begin with that this process has started."""
+DONE = b"."
+"""What the keeper is told when there is nothing for it to do."""
+
+_numbers = itertools.count(1)
+_keeper: subprocess.Popen[bytes] | None = None
+_keeper_lock = threading.Lock()
+
+
+class Started(subprocess.Popen[bytes]):
+    """A process that ``start`` has started. End it with ``stop``."""
+
+    mark: str
+    """What all below it have among their marks."""
 
 
 def replace(command: Sequence[str], cwd: Path | None = None) -> int:
@@ -69,28 +95,64 @@ def start(
     cwd: Path,
     env: Mapping[str, str] | None = None,
     output: IO[bytes] | None = None,
-) -> subprocess.Popen[bytes]:
+) -> Started:
     """Start a command in a process group of its own.
 
     A Ctrl+C in the terminal does not reach it, and a signal that it sends to its whole
-    group (Sanic does, as its last resort) does not reach us. End it with ``stop``.
+    group (Sanic does, as its last resort) does not reach us. End it with ``stop``. When
+    this process is killed before that, it and all below it end within a few seconds.
 
     Takes: ``env``, variables to add to this process's; ``output``, where standard
     output and error go (None: to ours).
     Returns: the running process.
     """
-    new_group: dict[str, bool | int] = {"start_new_session": True}
-    if sys.platform == "win32":
-        new_group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-    return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
+    keep()
+    mark = f"{OURS}{next(_numbers)};"
+    marks = {MARKS: os.environ.get(MARKS, "") + mark}
+    process = Started(  # type: ignore[call-overload]
         list(command),
         cwd=cwd,
-        env={**os.environ, **(env or {})},
+        env={**os.environ, **(env or {}), **marks},
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT if output else None,
-        **new_group,
+        **new_group(),
     )
+    process.mark = mark
+    return process  # type: ignore[no-any-return]
+
+
+def new_group() -> dict[str, bool | int]:
+    """Return what makes Popen start a process in a group of its own."""
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    return {"start_new_session": True}
+
+
+def keep() -> None:
+    """Have a keeper: one for all that this process starts.
+
+    It waits for the end of its standard input, which is ours to write. The system
+    closes that when this process ends, however it does.
+    """
+    global _keeper
+    with _keeper_lock:
+        if _keeper is None or _keeper.poll() is not None:
+            _keeper = subprocess.Popen(  # type: ignore[call-overload]
+                [sys.executable, "-m", "workshop.keeper", OURS],
+                cwd=Path(__file__).parent.parent,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                **new_group(),
+            )
+            atexit.register(dismiss, _keeper)
+
+
+def dismiss(keeper: subprocess.Popen[bytes]) -> None:
+    """Tell a keeper that all is well, and wait until it is gone."""
+    with suppress(OSError, subprocess.TimeoutExpired):
+        keeper.communicate(DONE, timeout=5)
 
 
 def send_signal(
@@ -111,29 +173,35 @@ def send_signal(
         process.send_signal(number)
 
 
-def stop(process: subprocess.Popen[bytes], grace: float) -> None:
-    """End a process and all below it: first by SIGINT, then, if need be, by force.
+def stop(process: Started, grace: float) -> None:
+    """End a process and all below it. See stop_all."""
+    stop_all([process], grace)
+
+
+def stop_all(processes: Sequence[Started], grace: float) -> None:
+    """End processes and all below them: first by SIGINT, then, if need be, by force.
 
     A further Ctrl+C ends the wait. When it returns, none of them is left.
 
-    Takes: ``process``, as ``start`` gave it; ``grace``, how long it may take to end by
-    itself, in seconds.
+    Takes: ``processes``, as ``start`` gave them; ``grace``, how long they may take to
+    end by themselves, in seconds.
     """
-    family = descendants(process.pid)
     try:
-        if process.poll() is None:
-            send_signal(process, signal.SIGINT)
+        for process in processes:
+            if process.poll() is None:
+                send_signal(process, signal.SIGINT)
         deadline = time.monotonic() + grace
-        while process.poll() is None and time.monotonic() < deadline:
-            # Looked at again and again: a child whose parent has gone is nobody's.
-            family |= descendants(process.pid)
+        while any(p.poll() is None for p in processes) and time.monotonic() < deadline:
             time.sleep(0.02)
     except KeyboardInterrupt:
         pass
-    family |= descendants(process.pid)
+    # Where a system hides the environment, this still finds those that have a parent.
+    family = set().union(*(descendants(process.pid) for process in processes))
+    for process in processes:
+        process.kill()
+        process.wait()
     kill(family)
-    process.kill()
-    process.wait()
+    kill_marked([process.mark for process in processes])
 
 
 def descendants(pid: int) -> set[psutil.Process]:
@@ -164,6 +232,35 @@ def session(leader: int) -> set[psutil.Process]:
             except OSError:
                 continue
     return found
+
+
+def marked(marks: Sequence[str]) -> set[psutil.Process]:
+    """Return the living processes that have one of some marks, and all below them.
+
+    Takes: ``marks``, whole ones, or the beginning that several share.
+    """
+    import psutil
+
+    found = set()
+    for process in psutil.process_iter():
+        try:
+            theirs = process.environ().get(MARKS, "")
+        except (psutil.Error, OSError):
+            continue  # It is not ours, or it has just ended.
+        if any(mark in theirs for mark in marks) and is_alive(process):
+            found.add(process)
+    return found
+
+
+def kill_marked(marks: Sequence[str]) -> bool:
+    """End by force all that have one of some marks; return whether there were any."""
+    deadline = time.monotonic() + 5
+    some = False
+    # Again and again: one of them may have started another in the meantime.
+    while (found := marked(marks)) and time.monotonic() < deadline:
+        some = True
+        kill(found)
+    return some
 
 
 def kill(processes: set[psutil.Process]) -> None:

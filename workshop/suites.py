@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,7 @@ class SuiteRun:
         name: str,
         todo: str | None = None,
         first_failure: bool = False,
+        first: str | None = None,
         keyword: str | None = None,
         folder: Path | None = None,
         env: Mapping[str, str] | None = None,
@@ -67,9 +68,10 @@ class SuiteRun:
         Takes: ``suites``, the test folders, in the order to run them; ``app``, the
         app's folder, or None for tests that need none; ``name``, which the log and the
         report get; ``todo``, the id of the only todo to test, or None for all;
-        ``first_failure``, to end with the first test that fails; ``keyword``, to run
-        only the tests that have it in their names; ``folder``, where the log and the
-        report go, by default with the runner's own; ``env``, variables to add.
+        ``first_failure``, to end with the first test that fails; ``first``, the id of
+        the todo whose tests run before the others; ``keyword``, to run only the tests
+        that have it in their names; ``folder``, where the log and the report go, by
+        default with the runner's own; ``env``, variables to add.
         """
         folder = folder or repository.state
         folder.mkdir(exist_ok=True)
@@ -91,11 +93,13 @@ class SuiteRun:
             command += ["--todo", todo]
         if first_failure:
             command += ["--exitfirst"]
+        if first is not None:
+            command += ["--first", first]
         if keyword is not None:
             command += ["-k", keyword]
         command += ["--report", str(self._report)]
         with self.log.open("wb") as log:
-            self._process = processes.start(
+            self.process = processes.start(
                 command,
                 cwd=repository.root,
                 env={"PYTHONUNBUFFERED": "1", **(env or {})},
@@ -103,14 +107,9 @@ class SuiteRun:
             )
 
     @property
-    def pid(self) -> int:
-        """The pid of pytest."""
-        return self._process.pid
-
-    @property
     def status(self) -> int | None:
         """pytest's exit status; None while it runs."""
-        return self._process.poll()
+        return self.process.poll()
 
     def poll(self) -> list[Record]:
         """Return the records that have come since the last call."""
@@ -134,14 +133,14 @@ class SuiteRun:
     def wait(self, seconds: float) -> bool:
         """Wait a while for pytest to end; return whether it has."""
         try:
-            self._process.wait(seconds)
+            self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             return False
         return True
 
     def stop(self) -> None:
         """End pytest and every server below it."""
-        processes.stop(self._process, GRACE)
+        processes.stop(self.process, GRACE)
 
     def broken(self) -> str | None:
         """Tell why the results of a finished run are not to be believed, if so."""
@@ -157,6 +156,14 @@ class SuiteRun:
         if bool(failed) != bool(self.status):
             return f"pytest ended with status {self.status} and {len(failed)} failures"
         return None
+
+
+def stop_all(runs: Sequence[SuiteRun], grace: float = GRACE) -> None:
+    """End several runs at once, with every server below them.
+
+    Takes: ``grace``, how long they may take to end their servers, in seconds.
+    """
+    processes.stop_all([run.process for run in runs], grace)
 
 
 def suite_of(nodeid: str) -> str:

@@ -133,7 +133,7 @@ def supervise(
         at_first = size(folder, sys.maxsize)
         while passed is None and not run.wait(POLL):
             run.poll()
-            family.bury(run.pid)
+            family.bury(run.process.pid)
             passed = over(family, folder, at_first, limits)
             if time.monotonic() - run.began > limits.seconds:
                 passed = passed or "time"
@@ -142,7 +142,7 @@ def supervise(
     finally:
         gone = family.end()
         run.wait(END)
-        family.bury(run.pid)
+        family.bury(run.process.pid)
     run.poll()
     if not gone:
         pids = sorted(process.pid for process in family.look())

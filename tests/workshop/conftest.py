@@ -168,10 +168,13 @@ def pytest_addoption(parser):
     parser.addoption("--app", type=Path)
     parser.addoption("--report", type=Path)
     parser.addoption("--todo")
+    parser.addoption("--first")
 
 def pytest_collection_modifyitems(config, items):
     if todo := config.getoption("todo"):
         items[:] = [item for item in items if todo_of(item) == todo]
+    if first := config.getoption("first"):
+        items.sort(key=lambda item: todo_of(item) != first)
 
 @pytest.fixture
 def app(pytestconfig):
