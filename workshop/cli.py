@@ -118,6 +118,29 @@ def check(
 
 
 @app.command()
+def watch(
+    step: Annotated[
+        int | None,
+        typer.Argument(metavar="N", help="The step; else yours.", parser=step_number),
+    ] = None,
+    poll: Annotated[
+        bool,
+        typer.Option(
+            "--poll",
+            help="Look at the files again and again. For network drives, and for some "
+            "virtual machines and containers, where no save is noticed otherwise.",
+        ),
+    ] = False,
+) -> int:
+    """Check a step's app again at each save, until you quit."""
+    from workshop import watching
+
+    require_packages()
+    chosen = REPOSITORY.step(results.here(REPOSITORY) if step is None else step)
+    return watching.watch(REPOSITORY, chosen, console(), poll)
+
+
+@app.command()
 def hint(
     todo: Annotated[
         str | None,
@@ -125,15 +148,9 @@ def hint(
     ] = None,
 ) -> None:
     """Show a hint for a TODO; each call shows one more."""
-    chosen = REPOSITORY.todo(todo or red_todo())
-    level = results.next_hint_level(REPOSITORY, chosen.id, len(chosen.hints))
-    out = console()
-    say(out, f"TODO {chosen.id}: {chosen.title} ({chosen.file})")
-    for number, text in enumerate(chosen.hints[:level], start=1):
-        say(out, f"\nHint {number} of {len(chosen.hints)}\n{text.strip()}")
-    if level == len(chosen.hints):
-        step = chosen.id.partition(".")[0]
-        say(out, f"\nThere are no more. The solution: {PROGRAM} diff {step} --spoil")
+    from workshop import hints
+
+    hints.show(REPOSITORY, REPOSITORY.todo(todo or red_todo()), console())
 
 
 @app.command()

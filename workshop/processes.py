@@ -25,6 +25,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING
 from uuid import uuid4
+from weakref import WeakSet
 
 if TYPE_CHECKING:
     import psutil
@@ -39,6 +40,7 @@ DONE = b"."
 _numbers = itertools.count(1)
 _keeper: subprocess.Popen[bytes] | None = None
 _keeper_lock = threading.Lock()
+_started: WeakSet[Started] = WeakSet()
 
 
 class Started(subprocess.Popen[bytes]):
@@ -119,6 +121,7 @@ def start(
         **new_group(),
     )
     process.mark = mark
+    _started.add(process)
     return process  # type: ignore[no-any-return]
 
 
@@ -150,9 +153,10 @@ def keep() -> None:
 
 
 def dismiss(keeper: subprocess.Popen[bytes]) -> None:
-    """Tell a keeper that all is well, and wait until it is gone."""
+    """Let a keeper go: at once when all that was started has ended, as it should."""
+    word = b"" if any(process.poll() is None for process in _started) else DONE
     with suppress(OSError, subprocess.TimeoutExpired):
-        keeper.communicate(DONE, timeout=5)
+        keeper.communicate(word, timeout=5)
 
 
 def send_signal(

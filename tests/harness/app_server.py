@@ -32,6 +32,7 @@ NOT_YET = (httpx.HTTPError, HTTPException, KeyError, OSError, ValueError)
 """What an app may answer with, or break off with, until a condition has come to be."""
 STARTS = ("IDLE", "STARTING", "STARTED", "RESTARTING")  # states of a worker
 SILENT = "does a loop never end?"
+FLOOD = 2_000_000  # bytes of a log: more is printed only by a loop without end
 SHOWN = 600  # characters of an answer, a body or a log that a failure shows
 
 
@@ -87,6 +88,7 @@ class AppServer:
         began = changed = time.monotonic()
         size = 0
         while self.output().count("Worker ready [") < 2:
+            self._stem()
             now = time.monotonic()
             if size != (size := self.log.stat().st_size):
                 changed = now
@@ -96,8 +98,8 @@ class AppServer:
             if ended or stuck or now - began > BOOT:
                 self._give_up()
                 got = "the app ended" if ended else "they do not"
-                why = "does a module call sys.exit()?" if ended else SILENT
-                printed = self.end_of_log() or f"nothing: {why}"
+                silent = "does it call exit()?" if ended else SILENT
+                printed = self.end_of_log() or f"nothing: {silent}"
                 got += f"; it printed:\n{printed}"
                 raise self.failed(BOTH_COME_UP, got)
             time.sleep(0.02)
@@ -117,6 +119,14 @@ class AppServer:
                 break
             time.sleep(0.02)
         self.booted = self.begun = len(self.output())
+
+    def _stem(self) -> None:
+        """End an app that prints without end, before it fills the disk."""
+        if self.log.stat().st_size > FLOOD:
+            processes.kill(self.family())
+            expected = f"an app that prints less than {FLOOD // 1_000_000} MB"
+            cause = "a loop that prints never ends"
+            raise self.failed(expected, f"it printed:\n{self.end_of_log()}", cause)
 
     def _give_up(self) -> None:
         """End the app; some errors of its start are printed only then."""
@@ -144,11 +154,12 @@ class AppServer:
 
     def output(self) -> str:
         """Return what the app has printed so far."""
-        return self.log.read_text(encoding="utf-8", errors="replace")
+        with self.log.open("rb") as log:
+            return log.read(FLOOD).decode("utf-8", "replace").replace("\r\n", "\n")
 
     def end_of_log(self) -> str:
         """Return the last lines that the app has printed."""
-        lines = self.output().splitlines()
+        lines = self.output()[-SHOWN * 4 :].splitlines()
         while len(lines) > 1 and sum(map(len, lines)) > SHOWN * 2:
             del lines[0]
         return "\n".join(lines)
@@ -169,6 +180,7 @@ class AppServer:
         began = time.monotonic()
         last: Any = None
         while time.monotonic() - began < seconds and not self._worker_died():
+            self._stem()
             try:
                 last = condition()
             except NOT_YET as error:

@@ -1,0 +1,74 @@
+"""Single keys from a terminal, without Enter."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+ReadKey = Callable[[], str]
+"""Returns the keys that were pressed since the last call; "" when none was."""
+ESCAPE = "\x1b"
+END = "q"
+"""What a terminal that has gone away counts as."""
+
+
+@contextmanager
+def pressed(wanted: bool) -> Iterator[ReadKey | None]:
+    """Within it, keys can be read; whatever ends it, the terminal is as it was.
+
+    Takes: ``wanted``, False to have no keys in any case.
+    Yields: what to call for a key; None where standard input is no terminal, or not
+    ours because we run in the background.
+    """
+    if not wanted or not sys.stdin.isatty():
+        yield None
+    elif sys.platform == "win32":
+        yield from on_windows()
+    else:
+        yield from on_posix(sys.stdin.fileno())
+
+
+if sys.platform == "win32":
+
+    def on_windows() -> Iterator[ReadKey]:
+        """See pressed."""
+        import msvcrt
+
+        def read() -> str:
+            keys = ""
+            while msvcrt.kbhit():
+                keys += msvcrt.getwch().lower()
+            return keys
+
+        yield read
+
+else:
+
+    def on_posix(terminal: int) -> Iterator[ReadKey | None]:
+        """See pressed. Takes: ``terminal``, its file descriptor."""
+        import select
+        import termios
+        import tty
+
+        if os.tcgetpgrp(terminal) != os.getpgrp():
+            yield None  # To change the terminal would stop us.
+            return
+
+        def read() -> str:
+            if not select.select([terminal], [], [], 0)[0]:
+                return ""
+            try:
+                keys = os.read(terminal, 100).decode(errors="replace").lower() or END
+            except OSError:
+                return END
+            # An arrow key is several characters, and the others are no keys of ours.
+            return "" if keys.startswith(ESCAPE) else keys
+
+        before = termios.tcgetattr(terminal)
+        tty.setcbreak(terminal)
+        try:
+            yield read
+        finally:
+            termios.tcsetattr(terminal, termios.TCSADRAIN, before)
