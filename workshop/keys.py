@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 ReadKey = Callable[[], str]
 """Returns the keys that were pressed since the last call; "" when none was."""
-ESCAPE = "\x1b"
+ESCAPED = re.compile(r"\x1b(\[[0-9;?]*.|O.|)")
+"""An arrow key and its like: several characters, none of them a key of ours."""
 END = "q"
 """What a terminal that has gone away counts as."""
 
@@ -60,11 +62,10 @@ else:
             if not select.select([terminal], [], [], 0)[0]:
                 return ""
             try:
-                keys = os.read(terminal, 100).decode(errors="replace").lower() or END
+                keys = os.read(terminal, 100).decode(errors="replace") or END
             except OSError:
                 return END
-            # An arrow key is several characters, and the others are no keys of ours.
-            return "" if keys.startswith(ESCAPE) else keys
+            return ESCAPED.sub("", keys).lower()
 
         before = termios.tcgetattr(terminal)
         tty.setcbreak(terminal)
