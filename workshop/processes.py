@@ -11,7 +11,6 @@ used, because the runner passes here before anything is installed.
 from __future__ import annotations
 
 import atexit
-import itertools
 import os
 import signal
 import socket
@@ -25,7 +24,6 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING
 from uuid import uuid4
-from weakref import WeakSet
 
 if TYPE_CHECKING:
     import psutil
@@ -37,10 +35,11 @@ OURS = f"{uuid4().hex}."
 DONE = b"."
 """What the keeper is told when there is nothing for it to do."""
 
-_numbers = itertools.count(1)
+_marks: list[str] = []
+"""Of all that was started, or was about to be."""
+_started: list[Started] = []
 _keeper: subprocess.Popen[bytes] | None = None
-_keeper_lock = threading.Lock()
-_started: WeakSet[Started] = WeakSet()
+_lock = threading.Lock()
 
 
 class Started(subprocess.Popen[bytes]):
@@ -109,7 +108,9 @@ def start(
     Returns: the running process.
     """
     keep()
-    mark = f"{OURS}{next(_numbers)};"
+    with _lock:
+        mark = f"{OURS}{len(_marks)};"
+        _marks.append(mark)
     marks = {MARKS: os.environ.get(MARKS, "") + mark}
     process = Started(  # type: ignore[call-overload]
         list(command),
@@ -121,7 +122,7 @@ def start(
         **new_group(),
     )
     process.mark = mark
-    _started.add(process)
+    _started.append(process)
     return process  # type: ignore[no-any-return]
 
 
@@ -139,7 +140,7 @@ def keep() -> None:
     closes that when this process ends, however it does.
     """
     global _keeper
-    with _keeper_lock:
+    with _lock:
         if _keeper is None or _keeper.poll() is not None:
             _keeper = subprocess.Popen(  # type: ignore[call-overload]
                 [sys.executable, "-m", "workshop.keeper", OURS],
@@ -154,7 +155,8 @@ def keep() -> None:
 
 def dismiss(keeper: subprocess.Popen[bytes]) -> None:
     """Let a keeper go: at once when all that was started has ended, as it should."""
-    word = b"" if any(process.poll() is None for process in _started) else DONE
+    ended = sum(process.poll() is not None for process in _started)
+    word = DONE if ended == len(_marks) else b""
     with suppress(OSError, subprocess.TimeoutExpired):
         keeper.communicate(word, timeout=5)
 

@@ -16,6 +16,7 @@ import pytest
 
 from tests.workshop import kills
 from tests.workshop.conftest import ANSWER, ANSWERED, write
+from workshop import processes
 from workshop.steps import Repository
 
 if sys.platform != "win32":
@@ -313,7 +314,22 @@ def test_kill_leaves_no_process(small: Repository, command: str) -> None:
     finally:
         process.kill()
         process.wait()
+        processes.kill(kills.family(small.root))
     assert process.returncode == (1 if command == "pytest" else -signal.SIGKILL)
+
+
+def test_an_exit_without_stop_leaves_no_process(small: Repository) -> None:
+    """An exception between the start of a process and what ends it is no leak."""
+    code = """
+import sys
+from pathlib import Path
+from workshop import processes
+processes.start([sys.executable, "-c", "import time; time.sleep(300)"], Path.cwd())
+sys.exit(7)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=small.root)
+    assert done.returncode == 7
+    assert not kills.family(small.root)
 
 
 @pytest.mark.parametrize("command", ["reset", "solve"])
