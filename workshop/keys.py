@@ -6,12 +6,14 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 ReadKey = Callable[[], str]
 """Returns the keys that were pressed since the last call; "" when none was."""
 ESCAPED = re.compile(r"\x1b(\[[0-9;?]*.|O.|)")
 """An arrow key and its like: several characters, none of them a key of ours."""
+LOCAL_MODES = 3
+"""Where they are in what termios tells of a terminal."""
 END = "q"
 """What a terminal that has gone away counts as."""
 
@@ -21,8 +23,7 @@ def pressed(wanted: bool) -> Iterator[ReadKey | None]:
     """Within it, keys can be read; whatever ends it, the terminal is as it was.
 
     Takes: ``wanted``, False to have no keys in any case.
-    Yields: what to call for a key; None where standard input is no terminal, or not
-    ours because we run in the background.
+    Yields: what to call for the keys; None where standard input is no terminal.
     """
     if not wanted or not sys.stdin.isatty():
         yield None
@@ -48,28 +49,34 @@ if sys.platform == "win32":
 
 else:
 
-    def on_posix(terminal: int) -> Iterator[ReadKey | None]:
+    def on_posix(terminal: int) -> Iterator[ReadKey]:
         """See pressed. Takes: ``terminal``, its file descriptor."""
         import select
         import termios
         import tty
 
-        if os.tcgetpgrp(terminal) != os.getpgrp():
-            yield None  # To change the terminal would stop us.
-            return
+        def is_ours() -> bool:
+            # In the background, to read from it or to change it would stop us.
+            return os.tcgetpgrp(terminal) == os.getpgrp()
 
         def read() -> str:
-            if not select.select([terminal], [], [], 0)[0]:
-                return ""
             try:
+                if not is_ours():
+                    return ""
+                # At the first time, and when a shell has put it back after Ctrl+Z.
+                if termios.tcgetattr(terminal)[LOCAL_MODES] & termios.ICANON:
+                    tty.setcbreak(terminal)
+                if not select.select([terminal], [], [], 0)[0]:
+                    return ""
                 keys = os.read(terminal, 100).decode(errors="replace") or END
-            except OSError:
+            except (OSError, termios.error):
                 return END
             return ESCAPED.sub("", keys).lower()
 
         before = termios.tcgetattr(terminal)
-        tty.setcbreak(terminal)
         try:
             yield read
         finally:
-            termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+            with suppress(OSError, termios.error):
+                if is_ours():
+                    termios.tcsetattr(terminal, termios.TCSADRAIN, before)

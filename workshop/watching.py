@@ -291,8 +291,8 @@ class View:
         self.green = result.green
         self.outcome = checkup.summary()
         self._remember(result, self.now)
-        if checkup.broken:  # Then nothing is known of what was not decided.
-            self.now = {i: s for i, s in self.now.items() if s == "red"}
+        if checkup.broken and not result.red_suites:
+            self.now.pop(EARLIER, None)  # It may not have come so far.
 
     def _remember(self, result: Result, states: dict[str, str]) -> None:
         for todo in self.step.todos:

@@ -227,6 +227,12 @@ def test_keys(watch: Watch) -> None:
     watching.shows("Keys: h hint")
     watching.press("h")
     watching.shows("Which number?")
+    # As a shell does after Ctrl+Z and fg.
+    termios.tcsetattr(watching.theirs, termios.TCSANOW, before)
+    wait_for(
+        lambda: termios.tcgetattr(watching.theirs) != before,
+        lambda: "the terminal stays as the shell had it",
+    )
     watching.press("\x1b[A")  # An arrow key, whose last character is no key.
     watching.press("hh")
     watching.shows("return 6 * 7")
