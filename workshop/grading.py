@@ -19,7 +19,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from uuid import uuid4
 
 import psutil
 from rich.console import Console
@@ -32,7 +31,7 @@ from workshop.files import flatten
 from workshop.output import say
 from workshop.steps import FOLDER_NAME, Repository, Step
 from workshop.suites import BOTH_COME_UP, SuiteRun
-from workshop.supervising import MARK, POLL, Family, Limits, supervise
+from workshop.supervising import POLL, Family, Limits, supervise
 
 OK, RED, NOT_STARTED, UNGRADED = "ok", "red", "not started", "not graded"
 NO_START, MISSING, BROKEN = "does not start", "missing", "broken"
@@ -115,7 +114,9 @@ def grade(
     waiting = list(copies)
     running: list[Supervisor] = []
     done = 0
-    # Not ours to end: what the shell may have started before it became this process.
+    # Not ours to end: our keeper, and what the shell may have started before it became
+    # this process.
+    processes.keep()
     spared = {child.pid for child in psutil.Process().children()}
     processes.adopt_orphans()
     with processes.interrupted_by_termination():
@@ -159,7 +160,6 @@ class Supervisor:
         """Start it."""
         self.copy = copy
         self._steps = steps
-        self._mark = uuid4().hex
         self._began = time.monotonic()
         self._deadline = self._began + MARGIN
         self._deadline += len(steps) * (limits.seconds + MARGIN)
@@ -179,7 +179,7 @@ class Supervisor:
             self._process = processes.start(
                 [sys.executable, "-m", "workshop.grading", json.dumps(order)],
                 cwd=repository.root,
-                env={MARK: self._mark, "PYTHONDONTWRITEBYTECODE": "1"},
+                env={"PYTHONDONTWRITEBYTECODE": "1"},
                 output=log,
             )
 
@@ -224,7 +224,7 @@ class Supervisor:
         """End what it would have ended, had it not been killed itself."""
         deadline = time.monotonic() + BOMBS_LEFT
         while time.monotonic() < deadline:
-            left = processes.marked(MARK, self._mark)
+            left = processes.marked([self._process.mark])
             for child in psutil.Process().children():  # Orphans that we adopted.
                 if child.pid not in spared:
                     if processes.is_alive(child):
@@ -514,7 +514,7 @@ def main(order: dict[str, Any]) -> int:
     repository = Repository(Path(order["root"]))
     scratch = Path(order["scratch"])
     limits = Limits(**order["limits"])
-    family = Family(os.environ[MARK])
+    family = Family(os.environ[processes.MARKS])
     with processes.interrupted_by_termination():
         for number in order["steps"]:
             step = repository.step(number)

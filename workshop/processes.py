@@ -298,23 +298,6 @@ def adopt_orphans() -> bool:
     return bool(ctypes.CDLL(None).prctl(set_child_subreaper, 1, 0, 0, 0) == 0)
 
 
-def marked(variable: str, value: str) -> set[psutil.Process]:
-    """Return the living processes that were started with an environment variable.
-
-    It is inherited, whoever the parent is; a process may have had it taken away.
-    """
-    import psutil
-
-    found = set()
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get(variable) == value and is_alive(process):
-                found.add(process)
-        except (psutil.Error, OSError):
-            continue  # It has ended, or it is not ours to look at.
-    return found
-
-
 def is_alive(process: psutil.Process) -> bool:
     """Tell whether a process still runs; one that only awaits its burial does not."""
     import psutil

@@ -20,8 +20,6 @@ import psutil
 from workshop import processes
 from workshop.suites import SuiteRun
 
-MARK = "SAJE_GRADE"
-"""The environment variable by which the processes of a run are known."""
 POLL = 0.1
 """Seconds between two looks at the limits."""
 END = 10.0
@@ -49,9 +47,9 @@ class Family:
     by their parents, their session and the mark in their environment.
     """
 
-    def __init__(self, mark: str) -> None:
-        """Takes: ``mark``, the value of MARK that this process was started with."""
-        self._mark = mark
+    def __init__(self, marks: str) -> None:
+        """Takes: ``marks``, those that this process was started with."""
+        self._marks = marks
         self._known: set[psutil.Process] = set()
         self._strangers: set[psutil.Process] = set()
         self._me = psutil.Process()
@@ -70,7 +68,7 @@ class Family:
             try:
                 environment = process.environ()
                 if (
-                    environment.get(MARK) == self._mark
+                    environment.get(processes.MARKS, "").startswith(self._marks)
                     or process.ppid() in parents
                     or session_of(process.pid) in sessions
                 ):

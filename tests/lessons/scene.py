@@ -21,8 +21,6 @@ from workshop.files import write_whole
 from workshop.steps import Repository, Step
 
 PORT = str(serving.PORT)
-MARK = "SAJE_WORKSHOP_LESSON"
-"""A variable that every process of a lesson has, and by which it is found."""
 READY = "Worker ready ["
 WORKER_READY = "SAJE worker ready ["
 SAFE = 1.0
@@ -101,7 +99,6 @@ class Scene:
         # curl shows its progress when nobody looks; and no proxy knows our port.
         (folder / ".curlrc").write_text('silent\nshow-error\nnoproxy = "*"\n')
         self._env = {
-            MARK: str(folder),
             "CURL_HOME": str(folder),
             "SANIC_NO_COLOR": "true",
             "PYTHONUNBUFFERED": "1",
@@ -314,18 +311,18 @@ class Scene:
 
     # -- the end
 
-    def left(self) -> list[psutil.Process]:
+    def left(self) -> set[psutil.Process]:
         """Return the processes of this lesson that run."""
-        return marked(str(self._folder))
+        return processes.marked([processes.OURS])
 
-    def still_left(self) -> list[psutil.Process]:
+    def still_left(self) -> set[psutil.Process]:
         """Return the processes that run on when what was killed has had time to end."""
         until(lambda: not self.left(), KILLED)
         return self.left()
 
     def close(self) -> None:
         """End every process of the lesson by force."""
-        processes.kill(set(self.left()))
+        processes.kill(self.left())
         if self._main is not None:
             self._main.wait()
 
@@ -334,19 +331,6 @@ def copy(source: Path, target: Path) -> None:
     """Copy a workshop without what running made, nor what tools keep there."""
     ignore = shutil.ignore_patterns(*chain.MADE_BY_RUNNING)
     shutil.copytree(source, target, ignore=ignore)
-
-
-def marked(mark: str) -> list[psutil.Process]:
-    """Return the processes that run and have a value of the variable MARK."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            ours = process.environ().get(MARK) == mark
-        except (psutil.Error, OSError):
-            continue
-        if ours and processes.is_alive(process):
-            found.append(process)
-    return found
 
 
 def named(found: Iterable[psutil.Process]) -> str:

@@ -11,6 +11,7 @@ from tests.lessons.comparing import is_all, is_in
 from tests.lessons.executor import execute
 from tests.lessons.scene import Parted
 from tests.workshop.conftest import write
+from workshop import processes
 from workshop.steps import Repository
 
 LESSON = """# Step 01: The first
@@ -191,7 +192,7 @@ def test_log_that_does_not_come(small: Repository, tmp_path: Path) -> None:
     with pytest.raises(Parted, match=r"^steps/02_second/README.md:7\n") as told:
         carry_out(small, text, tmp_path, 2)
     assert "Worker ready [" in str(told.value)
-    assert not scene.marked(str(tmp_path / "lesson" / "0"))
+    assert not processes.marked([processes.OURS])
 
 
 @pytest.mark.parametrize(
