@@ -314,6 +314,7 @@ def why_refused(repository: Repository, command: str) -> str | None:
     from workshop import cli
 
     lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
     words = itertools.takewhile(lambda word: not set(word) <= SHELL, lexer)
     steps = repository.steps()
     todo = next((todo.id for step in steps for todo in step.todos), "")

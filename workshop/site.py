@@ -25,6 +25,7 @@ def parts(repository: Repository) -> dict[str, list[Path]]:
     """Return the files that become pages, in order, by their part of the menu."""
     folders = [repository.starter(step) for step in repository.steps()]
     instructor = [folder / "INSTRUCTOR.md" for folder in folders]
+    instructor.append(repository.root / "workshop" / "GRADING.md")
     more = [repository.root / "benchmarks" / "README.md"]
     return {
         "Steps": [folder / "README.md" for folder in folders],

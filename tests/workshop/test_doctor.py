@@ -21,7 +21,6 @@ def test_a_machine_that_is_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every line is ok, and the report says the same; no process is left."""
     monkeypatch.setattr(serving, "PORT", processes.free_port())
     out = io.StringIO()
-    before = processes.descendants(os.getpid())
     status = doctor.doctor(Repository(ROOT), Console(file=out, width=80), report=True)
     text = out.getvalue()
     assert status == 0, text
@@ -30,9 +29,7 @@ def test_a_machine_that_is_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "```text\nTime: " in text
     assert "  05 " in text
     assert text.endswith("This machine is ready.\n")
-    left = processes.descendants(os.getpid()) - before
-    # What counts spawned processes for Python stays until this one ends.
-    assert not [p for p in left if "resource_tracker" not in " ".join(p.cmdline())]
+    assert not processes.marked([processes.OURS])
 
 
 def test_what_is_wrong_is_said(
@@ -108,8 +105,6 @@ def test_an_app_that_does_not_end(
     monkeypatch.setattr(doctor, "STOP", 1.0)
     monkeypatch.setattr(serving, "GRACE", 0.1)
     monkeypatch.setattr(serving, "BOOT", 5.0)
-    before = processes.descendants(os.getpid())
     with pytest.raises(WorkshopError, match="did not end within 1 s of SIGINT"):
         doctor.managed_process(small)
-    left = processes.descendants(os.getpid()) - before
-    assert not [p for p in left if "resource_tracker" not in " ".join(p.cmdline())]
+    assert not processes.marked([processes.OURS])
