@@ -154,32 +154,30 @@ new = "six * 8"
 """
 
 
-@pytest.mark.parametrize(
-    ("change", "verdict", "words"),
-    [
-        (("", ""), "caught by 1.1", ""),
-        (("six * 8", "7 * six"), "not caught", "no test of TODO 1.1 fails."),
-        (("is 42", "is 43"), "not named", "does not say 'the [answer] is 43'"),
-        (("six * 8", "("), "no assertion", "no assertion has caught it"),
-    ],
-    ids=["caught", "not caught", "not named", "broken"],
-)
-def test_mistakes(
-    workshop: RunWorkshop,
-    small: Repository,
-    change: tuple[str, str],
-    verdict: str,
-    words: str,
-) -> None:
+VERDICTS = {
+    "right": (("", ""), "caught by 1.1", ""),
+    "harmless": (("six * 8", "7 * six"), "not caught", "no test of TODO 1.1 fails."),
+    "other_words": (
+        ("is 42", "is 43"),
+        "not named",
+        "does not say 'the [answer] is 43'",
+    ),
+    "broken": (("six * 8", "("), "no assertion", "no assertion has caught it"),
+}
+"""What is changed in MISTAKE, what becomes of it, and what is said, by its name."""
+
+
+def test_mistakes(workshop: RunWorkshop, small: Repository) -> None:
     """A mistake must be caught by the tests of its todo, in its words."""
-    text = MISTAKE.replace(*change) if change[0] else MISTAKE
-    write(small.root / "tests/mistakes/01_first/wrong_number.toml", text)
+    for name, (change, _, _) in VERDICTS.items():
+        text = MISTAKE.replace(*change) if change[0] else MISTAKE
+        write(small.root / f"tests/mistakes/01_first/{name}.toml", text)
     done = workshop("verify")
-    right = verdict.startswith("caught")
-    assert re.search(rf"01 wrong_number +│ A wrong number +│ {verdict} ", done.stdout)
-    assert words in done.stdout
-    assert last_line(done.stdout) == f"{12 + right} passed, {1 - right} failed"
-    assert done.returncode == 1 - right
+    for name, (_, verdict, words) in VERDICTS.items():
+        assert re.search(rf"01 {name} +│ A wrong number +│ {verdict} ", done.stdout)
+        assert words in done.stdout
+    assert last_line(done.stdout) == "13 passed, 3 failed"
+    assert done.returncode == 1
 
 
 @pytest.mark.parametrize(
