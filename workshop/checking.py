@@ -75,13 +75,20 @@ def print_line(console: Console, red: bool, text: str) -> None:
 
 
 def require_todos(repository: Repository, step: Step) -> None:
-    """Make sure that a step has a suite; raises WorkshopError, with what to do."""
+    """Make sure that a step can be checked; raises WorkshopError, with what to do."""
     if not step.todos:
         raise WorkshopError(
             f"Step {step.number} has nothing to check: read "
             f"{repository.starter(step).relative_to(repository.root) / 'README.md'} "
             f"and type python3 -m workshop run {step.number}"
         )
+    for todo in step.todos:
+        if not (repository.starter(step) / todo.file).is_file():
+            raise WorkshopError(
+                f"steps/{step.name}/{todo.file} is missing. To have the step as it was "
+                f"at the start: python3 -m workshop reset {step.number}\n"
+                "(That keeps a copy of what is there.)"
+            )
 
 
 def what_is_next(repository: Repository, step: Step) -> str:

@@ -161,8 +161,6 @@ def read_todo(entry: dict[str, Any], todo_id: str, folder: Path, where: str) -> 
         title=value(entry, "title", str, where),
         hints=texts(entry, "hints", where),
     )
-    if not (folder / todo.file).is_file():
-        raise WorkshopError(f"{where}: the step has no file {todo.file}.")
     if len(todo.hints) != HINTS or not all(hint.strip() for hint in todo.hints):
         raise WorkshopError(f"{where}: it needs {HINTS} hints, none of them empty.")
     return todo

@@ -1,5 +1,6 @@
 """Step 01: two Sanic workers share one queue."""
 
+import psutil
 import pytest
 from app_server import AppServer
 
@@ -34,6 +35,8 @@ def test_what_one_server_puts_the_other_sees(server: AppServer) -> None:
     held = server.worker_if_any()
     for process in held:
         process.suspend()  # it would take the messages
+    stopped = {psutil.STATUS_STOPPED}
+    server.until(lambda: {p.status() for p in held} <= stopped, "a worker that waits")
     try:
         for _ in range(5):
             server.put("a message of the test, and no job")

@@ -142,6 +142,22 @@ def test_ctrl_c_twice_finishes_what_was_begun(start: StartServer) -> None:
 
 
 @pytest.mark.todo("2.4")
+def test_a_restart_waits_for_what_ends_in_time(server: AppServer) -> None:
+    """A worker that is restarted lets its job end, when no job outlasts the drain."""
+    server.worker()
+    server.greet("Katherine", 0.3)
+    server.logged("Hello, Katherine.")
+    server.restart_worker()
+    server.did += ", while a job of 0.3 s ran"
+    cause = "the worker ended before its job: wait for self.jobs, self.drain seconds"
+    server.logged("Goodbye, Katherine.", cause=cause)
+    if "Set of Tasks" in server.output():
+        cause = ""  # What the log says is the cause.
+    server.logged("SAJE worker complete", cause=cause)
+    server.logged("SAJE worker ready")
+
+
+@pytest.mark.todo("2.4")
 def test_sigterm_ends_it_well(start: StartServer) -> None:
     """SIGTERM ends an idle app: status 0, no traceback, no process left."""
     server = start()

@@ -41,6 +41,17 @@ def test_send_puts_a_job_on_the_queue(server: AppServer, as_text: bool) -> None:
     server.logged(f"Goodbye, {name}.")
 
 
+@pytest.mark.todo("3.2")
+def test_send_refuses_what_is_no_json(server: AppServer) -> None:
+    """saje.send() raises ValueError for what JSON cannot hold, such as NaN."""
+    job = {"task": "hello", "uid": str(uuid.uuid4()), "kwargs": {"seconds": "NaN"}}
+    reply = server.request("POST", "/probe/send-nan", {"job": job})
+    server.did = "await saje.send(...) with a kwarg that is float('nan')"
+    cause = "pass the dictionary through encode(), and let its ValueError out"
+    raised = reply.json().get("raised")
+    server.expect(raised == "ValueError", "ValueError", raised or "no error", cause)
+
+
 @pytest.mark.todo("3.3")
 def test_info_asks_for_the_client(server: AppServer) -> None:
     """The handler of GET /v1/info gets the client and reports the depth."""

@@ -192,6 +192,8 @@ class AppServer:
         # A learner's hang costs seconds: what was in vain once is tried for less.
         self.patience = WAIT_AGAIN
         got = f"it did not come within {time.monotonic() - began:.1f} s"
+        if self._worker_died():
+            got = "it did not come, and the worker has ended"
         if last not in (None, False):
             got += f": {last!r:.{SHOWN}}"
         raise self.failed(expected, got, cause)
@@ -337,6 +339,8 @@ class AppServer:
         cause = (
             "worker() returned: asyncio.run(scheduler.run()) keeps it until it stops"
         )
+        if "Process Sanic-SajeWorker" in self.output():  # With a traceback, in the log.
+            cause = in_the_log(self.app, self.output()) or cause
         self.expect(runs, "the worker runs on", "it has ended", cause)
         assert self.worker_process
         return self.worker_process

@@ -52,7 +52,8 @@ MARKS = {
     "by nobody: catch it where the job is executed",
     "no running event loop": "the loop was used from a thread: go through "
     "loop.call_soon_threadsafe()",
-    "Set of Tasks/Futures is empty": "asyncio.wait() was given no task to wait for",
+    "Set of Tasks/Futures is empty": "asyncio.wait() was given no task to wait for: "
+    "ask first whether there are any, `if late:`",
     "Passing coroutines is forbidden": "asyncio.wait() takes tasks, not coroutines",
     "address already in use": "the port was taken by another program: try again",
 }
@@ -97,12 +98,13 @@ def in_the_code(app: Path) -> str | None:
             tree = ast.parse(text)
         except SyntaxError as error:
             return f"{name}, line {error.lineno}: {error.msg}"
+        found = list(uncalled(tree))
         if name == "saje/creator.py":
-            for line, mistake in wiring_mistakes(tree):
-                return f"{name}, line {line}: {mistake}"
+            found += [*wiring_mistakes(tree), *client_mistakes(tree)]
         if name == "saje/scheduler.py":
-            for line, mistake in thread_mistakes(tree):
-                return f"{name}, line {line}: {mistake}"
+            found += thread_mistakes(tree)
+        for line, mistake in found:
+            return f"{name}, line {line}: {mistake}"
         if name.startswith("app/"):
             for line in unannotated(tree):
                 return f"{name}, line {line}: annotate it: `saje: SajeClient`"
@@ -115,8 +117,8 @@ def in_the_code(app: Path) -> str | None:
         code = re.sub("#.*", "", text)
         if name == "saje/worker.py" and ".run()" in code and "on_stop(" not in code:
             return (
-                f"{name}: without on_stop(scheduler.stop), a signal ends the worker "
-                "in the middle of its work"
+                f"{name}: without on_stop(scheduler.stop), of TODO 2.2, a signal ends "
+                "the worker in the middle of its work"
             )
     return None
 
@@ -128,15 +130,38 @@ def wiring_mistakes(tree: ast.Module) -> Iterator[tuple[int, str]]:
         if isinstance(node, ast.Call):
             if mistake := wrong_call(dotted(node.func, names), listener):
                 yield node.lineno, mistake
+            if dotted(node.func, names).endswith(".manage") and any(
+                isinstance(argument, ast.Call)
+                and ast.unparse(argument.func) == "worker"
+                for argument in node.args
+            ):
+                yield node.lineno, "give manage() the function: worker, without ()"
             if any(isinstance(argument, ast.Lambda) for argument in node.args):
                 yield (
                     node.lineno,
                     "a lambda cannot be pickled for another process; give manage() a "
                     "function that is found by its name in a module",
                 )
+        elif isinstance(node, ast.With | ast.AsyncWith):
+            for item in node.items:
+                if kind(item.context_expr, names) == "multiprocessing.Manager":
+                    yield (
+                        node.lineno,
+                        "the end of the with block ends the Manager's process, and the "
+                        "queue with it: manager = Manager()",
+                    )
         elif isinstance(node, ast.Assign):
             target = ast.unparse(node.targets[0])
             made = kind(node.value, names)
+            text = ast.unparse(tree)
+            if (
+                re.fullmatch(r"app\.shared_ctx\.\w+", target)
+                and "shared_ctx.saje_queue =" not in text
+            ):
+                yield (
+                    node.lineno,
+                    f"it is put on {target}; all look for app.shared_ctx.saje_queue",
+                )
             if target.endswith("app.ctx.saje_queue"):
                 yield (
                     node.lineno,
@@ -148,6 +173,50 @@ def wiring_mistakes(tree: ast.Module) -> Iterator[tuple[int, str]]:
                     f"{made} is not shared: {NOT_SHARED[made]}. "
                     "Take multiprocessing's Manager().Queue()",
                 )
+
+
+def client_mistakes(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yield each mistake with the client's registration, and what to do."""
+    functions = {
+        node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)
+    }
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        called = ast.unparse(node.func)
+        given = [ast.unparse(argument) for argument in node.args]
+        if called == "SajeClient" and given[:1] == ["app"]:
+            yield node.lineno, "SajeClient takes the queue: app.shared_ctx.saje_queue"
+        if not called.endswith("add_dependency") or len(given) < 2:
+            continue
+        if given[0] in functions:
+            yield node.lineno, "the type comes first: add_dependency(SajeClient, ...)"
+        if (function := functions.get(given[1])) is None:
+            continue
+        if any(argument.annotation is None for argument in function.args.args):
+            yield function.lineno, f"annotate it: `{function.name}(request: Request)`"
+        if not any(isinstance(child, ast.Return) for child in ast.walk(function)):
+            yield function.lineno, f"{function.name}() returns nothing"
+
+
+def uncalled(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yield where a question is named, but not asked: without () it is always true."""
+    questions = {"orphaned", "self._ends_torn", "self._cancelled"}
+    called = {id(n.func) for n in ast.walk(tree) if isinstance(n, ast.Call)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name | ast.Attribute) and id(node) not in called:
+            if (name := ast.unparse(node)) in questions:
+                yield node.lineno, f"{name} is always true: call it, {name}()"
+        elif (
+            isinstance(node, ast.Call)
+            and ast.unparse(node.func) == "on_stop"
+            and any(isinstance(argument, ast.Call) for argument in node.args)
+        ):
+            yield (
+                node.lineno,
+                "that stops it at once: give the method itself, without (): "
+                "on_stop(scheduler.stop)",
+            )
 
 
 def unannotated(tree: ast.Module) -> Iterator[int]:
@@ -187,6 +256,19 @@ def thread_mistakes(tree: ast.Module) -> Iterator[tuple[int, str]]:
             continue
         for node in ast.walk(function):
             called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "drain":
+                yield node.lineno, "that is a name of this function: self.drain"
+            if (
+                isinstance(node, ast.Call)
+                and called == "self.queue.get"
+                and len(node.args) < 2
+                and "timeout" not in {keyword.arg for keyword in node.keywords}
+            ):
+                yield (
+                    node.lineno,
+                    "it waits for ever, and the worker cannot stop (the first argument "
+                    "would be `block`): self.queue.get(timeout=LOOK_UP)",
+                )
             if called == "self._start":
                 yield (
                     node.lineno,

@@ -159,6 +159,18 @@ def create_app() -> Sanic:
             await saje.send(request.json["job"])
             return json({})
 
+        async def send_nan(
+            request: Request,
+            saje: SajeClient = None,  # type: ignore[assignment]
+        ) -> HTTPResponse:
+            job = request.json["job"]
+            job["kwargs"]["seconds"] = float("nan")
+            try:
+                await saje.send(job)
+            except Exception as error:
+                return json({"raised": type(error).__name__})
+            return json({})
+
         async def send_slowly(
             request: Request,
             saje: SajeClient = None,  # type: ignore[assignment]
@@ -178,6 +190,7 @@ def create_app() -> Sanic:
         # Each app builds its own: the annotation must be the app's class.
         app.add_route(client, "/probe/client")
         app.add_route(send, "/probe/send", methods=["POST"])
+        app.add_route(send_nan, "/probe/send-nan", methods=["POST"])
         app.add_route(send_slowly, "/probe/send-slowly", methods=["POST"])
         app.add_route(ask, "/probe/ask", methods=["POST"])
     return app
