@@ -229,6 +229,7 @@ def restore(
         return
     copy, replaced = saved.restore(REPOSITORY, name)
     say_replaced(replaced, f"steps/{copy.step} is as it was in the copy {copy.name}")
+    say(console(), f"Type next: {PROGRAM} check {int(copy.step[:2])}")
 
 
 @app.command()
@@ -393,8 +394,10 @@ def red_todo() -> str:
 
     Raises: WorkshopError, saying what to type, when there is none.
     """
-    step = REPOSITORY.step(results.here(REPOSITORY))
-    if not step.todos:
+    here = results.here(REPOSITORY)
+    # A step that has nothing to edit is followed by one that has.
+    step = next((s for s in REPOSITORY.steps()[here:] if s.todos), None)
+    if step is None:
         raise WorkshopError(f"Which TODO? Type its id: {PROGRAM} hint N.k")
     todo = results.red_todo(REPOSITORY, step)
     if todo is None:

@@ -219,7 +219,7 @@ def kind_of(mark: Mark) -> str:
     """Return which element JUnit has for a mark; "" when all is well."""
     if mark.mark in NO_FAULT:
         return "" if mark.mark == OK else "skipped"
-    return "failure" if mark.mark in (RED, NO_START) else "error"
+    return "failure" if mark.mark == RED else "error"
 
 
 def as_html(copies: list[Copy], steps: list[Step]) -> str:

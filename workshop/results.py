@@ -68,7 +68,7 @@ def standing(repository: Repository, step: Step) -> Standing:
     result = load(repository, step)
     if result is None:
         untouched = all(todo.id in marks(folder / todo.file) for todo in step.todos)
-        return Standing("not started" if untouched else "started", done=False)
+        return Standing("not started" if untouched else "not checked", done=False)
     if not step.todos:
         return Standing("read", done=True)
     text = "green"

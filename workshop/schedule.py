@@ -75,7 +75,8 @@ def show(steps: list[Step], start: int, console: Console) -> None:
     say(
         console,
         "\nWho has not finished at the time in the last column types, for example,\n"
-        "python3 -m workshop catchup 2. That keeps what was written, and goes on.",
+        "python3 -m workshop catchup 2. That keeps what was written, and\n"
+        "takes them to the start of step 02.",
     )
     say(console, f"{total // 60} h {total % 60:02} min, with breaks and questions.")
     if found[-1].end >= DAY:

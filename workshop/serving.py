@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -24,6 +24,9 @@ from workshop.errors import WorkshopError
 from workshop.output import say
 from workshop.results import Result
 from workshop.steps import Repository, Step
+
+if TYPE_CHECKING:
+    import psutil
 
 HOST = "127.0.0.1"
 PORT = 8000
@@ -243,6 +246,16 @@ def require_port(port: int) -> None:
             ) from None
 
 
+def described(process: psutil.Process) -> str:
+    """Return a process as its user may know it: by its name, its pid and its folder."""
+    import psutil
+
+    try:
+        return f"{process.name()} (pid {process.pid}, in {process.cwd()})"
+    except (psutil.Error, OSError):
+        return f"pid {process.pid}"
+
+
 def port_taken(port: int) -> str:
     """Say who has a port, and what can be done about it."""
     other = f"choose another port: --port {port + 1}"
@@ -256,7 +269,7 @@ def port_taken(port: int) -> str:
     # The servers of a Sanic end with it.
     pids = {owner.pid for owner in owners}
     owners = [owner for owner in owners if owner.ppid() not in pids]
-    names = ", ".join(f"{owner.name()} (pid {owner.pid})" for owner in owners)
+    names = ", ".join(map(described, owners))
     end = "taskkill /F /PID" if sys.platform == "win32" else "kill"
     end += "".join(f" {owner.pid}" for owner in owners)
     return f"Port {port} is {what} {names}.\nEnd it with: {end}\nOr {other}"

@@ -38,7 +38,7 @@ def test_progress_follows_the_learner(workshop: RunWorkshop, small: Repository) 
         return next(line for line in workshop().stdout.splitlines() if "01" in line)
 
     solve(small, ANSWER.replace("# TODO 1.1", "#"))
-    assert "started" in state()
+    assert "not checked" in state()
     assert "not started" not in state()
     solve(small, ANSWERED.replace("seven", "six"))
     workshop("check", "1")

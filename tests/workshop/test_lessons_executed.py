@@ -167,7 +167,7 @@ python3 -m workshop run 2
 ```
 
 ```text
-Port 8000 is taken by python… (pid 4711).
+Port 8000 is taken by python… (pid 4711, in …).
 End it with: kill 4711
 Or choose another port: --port 8001
 ```

@@ -49,7 +49,6 @@ TOML = "steps/01_first/step.toml"
         (edit(TOML, 'objectives = ["answer"]', ""), "objectives must be a list"),
         (edit(TOML, 'id = "1.2"', 'id = "1.3"'), "its id is '1.3'"),
         (edit(TOML, 'id = "1.1"', 'id = "2.1"'), "its id is '2.1'"),
-        (edit(TOML, 'app/answer.py"\ntitle', 'app/no.py"\ntitle'), "no file app/no.py"),
         (edit(TOML, '"Which number?", ', ""), "todo 1.1: it needs 3 hints"),
         (edit(TOML, '"Which number?"', '" "'), "todo 1.1: it needs 3 hints"),
         (

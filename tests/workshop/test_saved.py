@@ -202,7 +202,7 @@ def test_diff_side_by_side(small: Repository, mine: Path) -> None:
 
 def test_hint_of_the_first_red_todo(workshop: RunWorkshop, small: Repository) -> None:
     """Without an id, the hint is for what is red where the learner is."""
-    assert "hint N.k" in workshop("hint").stderr
+    assert workshop("hint").stdout.startswith("TODO 1.1:")  # Step 00 has none.
     write(small.root / "steps/01_first/app/answer.py", MINE)
     workshop("check", "1")
     assert workshop("hint").stdout.startswith("TODO 1.2:")
@@ -211,3 +211,16 @@ def test_hint_of_the_first_red_todo(workshop: RunWorkshop, small: Repository) ->
     done = workshop("hint")
     assert done.returncode == 2
     assert "hint 1.1" in done.stderr
+
+
+def test_a_file_that_was_deleted(workshop: RunWorkshop, small: Repository) -> None:
+    """check says which file is missing, and what brings it back; that does."""
+    file = small.root / "steps/01_first/app/answer.py"
+    before = file.read_bytes()
+    file.unlink()
+    done = workshop("check", "1")
+    assert done.returncode == 2
+    assert "steps/01_first/app/answer.py is missing." in done.stderr
+    assert "python3 -m workshop reset 1" in done.stderr
+    assert workshop("reset", "1").returncode == 0
+    assert file.read_bytes() == before

@@ -192,7 +192,7 @@ def test_port_taken_names_the_process(port: int) -> None:
     """The message has the pid of whoever listens, and another port to choose."""
     with socket.create_server((serving.HOST, port)), pytest.raises(WorkshopError) as e:
         serving.require_port(port)
-    assert f"(pid {os.getpid()})" in str(e.value)
+    assert f"(pid {os.getpid()}, in {Path.cwd()})" in str(e.value)
     assert f"kill {os.getpid()}" in str(e.value)
     assert f"--port {port + 1}" in str(e.value)
 
