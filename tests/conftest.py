@@ -226,7 +226,10 @@ def servers(
                 if "start" in getattr(other, "fixturenames", [])
                 and app_of(other.config, suite_of(other)) == app
             ]
-            found[app] = Servers(app, folder / app.name, len(wanted))
+            # Where the first failure is the end, most of them would be started in vain.
+            ends_early = item.config.getoption("maxfail") == 1
+            count = 0 if ends_early else len(wanted)
+            found[app] = Servers(app, folder / app.name, count)
         return found[app]
 
     yield of

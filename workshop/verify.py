@@ -26,7 +26,7 @@ from workshop.output import say
 from workshop.steps import Repository, Step
 from workshop.suites import Record, SuiteRun, suite_of
 
-AT_ONCE = 4
+AT_ONCE = 5
 """Apps under test at the same time: more than two cores, as tests often wait."""
 LOG_LINES = 15
 POLL = 0.1
