@@ -73,9 +73,10 @@ class AppServer:
         self.http = httpx.Client(
             base_url=f"http://127.0.0.1:{self.port}",
             timeout=10,
-            # Each request may go to another server, and none to a proxy.
-            limits=httpx.Limits(max_keepalive_connections=0),
-            trust_env=False,
+            # Each request has a connection of its own, so it may go to either server.
+            # (A pool that keeps none may close one that another thread has just got.)
+            headers={"connection": "close"},
+            trust_env=False,  # no proxy
             verify=False,  # there is no TLS; this only spares the certificates
         )
         try:
