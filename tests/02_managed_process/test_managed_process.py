@@ -48,7 +48,7 @@ def test_a_bad_setting_is_refused(server: AppServer, tmp_path: Path) -> None:
         got = "the app started"
     server.did = "SANIC_SAJE_DRAIN=soon, then started the app"
     expected = "SAJE_DRAIN must be seconds"
-    cause = "nobody looks at it before it is needed: ignore_second_stop() does, in "
+    cause = "nobody looks at it before it is needed: stop_gracefully() does, in "
     cause += "main_process_ready"
     server.expect(expected in got, expected, got, cause)
 

@@ -6,7 +6,7 @@ from multiprocessing import Manager
 
 from sanic import Sanic
 
-from saje.signals import ignore_second_stop, ignore_stop, stop_once
+from saje.signals import ignore_stop, stop_gracefully, stop_once
 from saje.worker import worker
 
 
@@ -43,4 +43,4 @@ def create_saje(app: Sanic) -> None:
             },
             transient=True,  # a reload of the code restarts it
         )
-        ignore_second_stop(app.config.SAJE_DRAIN)
+        stop_gracefully(app.manager, app.config.SAJE_DRAIN)

@@ -10,7 +10,7 @@ from sanic.log import logger
 
 from saje.backend import FileBackend
 from saje.client import SajeClient
-from saje.signals import ignore_second_stop, ignore_stop, stop_once
+from saje.signals import ignore_stop, stop_gracefully, stop_once
 from saje.worker import worker
 
 
@@ -56,7 +56,7 @@ def create_saje(app: Sanic) -> None:
             },
             transient=True,  # a reload of the code restarts it
         )
-        ignore_second_stop(app.config.SAJE_DRAIN)
+        stop_gracefully(app.manager, app.config.SAJE_DRAIN)
 
     @app.before_server_start
     async def setup_saje(app: Sanic) -> None:

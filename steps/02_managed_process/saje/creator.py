@@ -6,7 +6,7 @@ from multiprocessing import Manager
 
 from sanic import Sanic
 
-from saje.signals import ignore_stop, stop_once  # TODO 2.1: and ignore_second_stop
+from saje.signals import ignore_stop, stop_once  # TODO 2.1: and stop_gracefully
 
 # TODO 2.1: import worker from saje.worker.
 
@@ -35,4 +35,5 @@ def create_saje(app: Sanic) -> None:
 
     # TODO 2.1: write a main_process_ready listener that has Sanic manage
     # worker() as "SajeWorker", with transient=True and the keyword arguments
-    # that worker() takes. Then call ignore_second_stop(app.config.SAJE_DRAIN).
+    # that worker() takes. Then call stop_gracefully() with the manager and the
+    # drain.

@@ -7,7 +7,7 @@ from multiprocessing import Manager
 from sanic import Sanic  # TODO 3.1: import Request, too
 
 # TODO 3.1: import SajeClient from saje.client.
-from saje.signals import ignore_second_stop, ignore_stop, stop_once
+from saje.signals import ignore_stop, stop_gracefully, stop_once
 from saje.worker import worker
 
 
@@ -44,7 +44,7 @@ def create_saje(app: Sanic) -> None:
             },
             transient=True,  # a reload of the code restarts it
         )
-        ignore_second_stop(app.config.SAJE_DRAIN)
+        stop_gracefully(app.manager, app.config.SAJE_DRAIN)
 
     # TODO 3.1: in a before_server_start listener, put a SajeClient on app.ctx.
     # Then tell app.ext.add_dependency() how to get it from a request.

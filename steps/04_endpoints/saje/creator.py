@@ -8,7 +8,7 @@ from multiprocessing import Manager
 from sanic import Request, Sanic
 
 from saje.client import SajeClient
-from saje.signals import ignore_second_stop, ignore_stop, stop_once
+from saje.signals import ignore_stop, stop_gracefully, stop_once
 from saje.worker import worker
 
 
@@ -48,7 +48,7 @@ def create_saje(app: Sanic) -> None:
             },
             transient=True,  # a reload of the code restarts it
         )
-        ignore_second_stop(app.config.SAJE_DRAIN)
+        stop_gracefully(app.manager, app.config.SAJE_DRAIN)
 
     @app.before_server_start
     async def setup_saje(app: Sanic) -> None:

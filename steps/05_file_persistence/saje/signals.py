@@ -3,13 +3,20 @@
 import asyncio
 import faulthandler
 import signal
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing import parent_process
-from types import FrameType
+from queue import Empty, SimpleQueue
 
+from sanic.exceptions import ServerKilled
 from sanic.log import logger
+from sanic.worker.constants import ProcessState
+from sanic.worker.manager import WorkerManager
+
+LOOK = 0.1
+"""Seconds between two looks at servers that have yet to start."""
 
 
 def on_stop(stop: Callable[[], None]) -> None:
@@ -34,42 +41,70 @@ def end_within(seconds: float) -> None:
     faulthandler.dump_traceback_later(max(seconds, 0.001), exit=True)
 
 
-def ignore_second_stop(seconds: float) -> None:
-    """Keep a second Ctrl+C from killing what is about to end by itself.
+def stop_gracefully(manager: WorkerManager, seconds: float) -> None:
+    """Stop Sanic's main process, and all that it manages, without harm.
 
-    Sanic answers a second signal with SIGKILL for its whole process group:
-    jobs that were about to end are lost. Call this in the main process, after
-    Sanic has installed its own handlers.
+    Sanic answers a second Ctrl+C with SIGKILL for its whole process group: jobs
+    that were about to end are lost. And its signal handler talks to Sanic's Manager
+    over the connection that the interrupted code may just be using: the answers
+    get mixed up. Here the handlers only note the signal, and a thread acts on it.
+
+    Call this in the main process, after Sanic has installed its own handlers.
 
     Args:
+        manager: Sanic's, `app.manager`.
         seconds: How long, from the first signal on, further ones are ignored.
-            After that they reach Sanic again.
+            One that comes later kills all processes at once.
 
     Raises:
         ValueError: That is no number, or it is negative.
     """
     if not isinstance(seconds, int | float) or seconds < 0:
         raise ValueError(f"SAJE_DRAIN must be seconds, 0 or more; it is {seconds!r}")
-    kill_at: float | None = None  # set by the first signal
-
-    def guard(number: signal.Signals) -> None:
-        sanic_handler = signal.getsignal(number)
-
-        def handle(number: int, frame: FrameType | None) -> None:
-            nonlocal kill_at
-            now = time.monotonic()
-            if kill_at is not None and now < kill_at:
-                left = kill_at - now
-                logger.info("Stopping already. To kill, repeat in %.1f s.", left)
-                return
-            kill_at = kill_at or now + seconds
-            if callable(sanic_handler):
-                sanic_handler(number, frame)
-
-        signal.signal(number, handle)
-
+    received: SimpleQueue[int] = SimpleQueue()  # its put() may interrupt anything
     for number in _stop_signals():
-        guard(number)
+        signal.signal(number, lambda number, frame: received.put(number))
+    threading.Thread(
+        target=_stop_at_signal, args=(manager, seconds, received), daemon=True
+    ).start()
+
+
+def _stop_at_signal(
+    manager: WorkerManager, seconds: float, received: SimpleQueue[int]
+) -> None:
+    number = received.get()
+    logger.info("Received signal %s. Shutting down.", signal.Signals(number).name)
+    kill_at = time.monotonic() + seconds
+    asked = False
+    while True:
+        # A signal to a server that still starts would break it off, or be lost.
+        if not asked and _have_started(manager):
+            # As app.m.terminate() does it in a server.
+            manager.monitor_publisher.send("__TERMINATE__")
+            asked = True
+        try:
+            received.get(timeout=LOOK)
+        except Empty:
+            continue
+        if (left := kill_at - time.monotonic()) > 0:
+            logger.info("Stopping already. To kill, repeat in %.1f s.", left)
+            continue
+        with suppress(ServerKilled):
+            manager.kill()  # type: ignore[no-untyped-call]
+
+
+def _have_started(manager: WorkerManager) -> bool:
+    """Tell whether each server serves, or has ended before it did."""
+    for process in list(manager.transient_processes):
+        state = manager.worker_state.get(process.name, {})
+        if not state.get("server") or state.get("serving"):
+            continue
+        if process.exitcode is None:
+            return False
+        # A Ctrl+C ended it. Sanic would wait for it without end.
+        state["state"] = ProcessState.ACKED.name
+        manager.worker_state[process.name] = state
+    return True
 
 
 def stop_once(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
