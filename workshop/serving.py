@@ -37,11 +37,8 @@ BOOT = 60.0
 GRACE = 30.0
 """Seconds Sanic may take to end after Ctrl+C; a second Ctrl+C ends it at once."""
 GRACE_AT_START = 3.0
-"""The same before it answers: then there is no work to finish, and Sanic, which still
-waits for its servers to report, may never end by itself."""
-SETTLE = 0.5
-"""Seconds after which Sanic's main process has seen that its servers are up: it looks
-every 0.1 s. A Ctrl+C before that makes it wait for ever."""
+"""The same before it answers: then there is no work to finish, and Python may wait for
+ever for a Manager whose start was broken off."""
 LOG_LINES = 30
 """How much of an app's log is shown when it does not start."""
 
@@ -178,7 +175,7 @@ def running(app: Path) -> Iterator[RunningApp]:
 
 
 def wait_until_up(app: RunningApp) -> None:
-    """Wait until every server and the worker are up, and Sanic can be stopped.
+    """Wait until every server and the worker are up.
 
     Raises: WorkshopError, with the end of the app's log, when that takes too long.
     """
@@ -189,7 +186,6 @@ def wait_until_up(app: RunningApp) -> None:
             end = "\n".join(lines[-LOG_LINES:])
             raise WorkshopError(f"The app did not start. It printed:\n{end}")
         time.sleep(0.05)
-    time.sleep(SETTLE)
 
 
 def is_up(app: RunningApp) -> bool:
