@@ -118,16 +118,9 @@ class SuiteRun:
             fresh = file.read()
         whole = fresh[: fresh.rfind(b"\n") + 1]  # The last line may be half written.
         self._read += len(whole)
-        records = []
-        for line in whole.splitlines():
-            entry: dict[str, Any] = json.loads(line)
-            if "todos" in entry:
-                self.todos = entry["todos"]
-            else:
-                records.append(
-                    Record(**{f.name: entry[f.name] for f in fields(Record)})
-                )
+        records, todos = read(whole)
         self.records += records
+        self.todos |= todos
         return records
 
     def wait(self, seconds: float) -> bool:
@@ -156,6 +149,19 @@ class SuiteRun:
         if bool(failed) != bool(self.status):
             return f"pytest ended with status {self.status} and {len(failed)} failures"
         return None
+
+
+def read(report: bytes) -> tuple[list[Record], dict[str, str | None]]:
+    """Read lines of a report: how tests ended, and the todo of each that was to run."""
+    records: list[Record] = []
+    todos: dict[str, str | None] = {}
+    for line in report.splitlines():
+        entry: dict[str, Any] = json.loads(line)
+        if "todos" in entry:
+            todos |= entry["todos"]
+        else:
+            records.append(Record(**{f.name: entry[f.name] for f in fields(Record)}))
+    return records, todos
 
 
 def stop_all(runs: Sequence[SuiteRun], grace: float = GRACE) -> None:

@@ -5,11 +5,13 @@ test of suite N by an assertion in the test itself: a starter that does not boot
 test that cannot fail, is found here. In between, the tests of each todo must pass as
 soon as it is done, after those before it: nobody has to write on while all is red. And
 each of the mistakes in tests/mistakes must be caught, in words (see mistakes.py). Each
-lesson is carried out, as its reader would (see tests/lessons).
+lesson is carried out, as its reader would (see tests/lessons): as the app is solution N
+in the end, the lesson's ``check N`` makes that row of the matrix.
 """
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
@@ -24,11 +26,13 @@ from workshop import chain, evenness, mistakes, processes
 from workshop.mistakes import Mistake
 from workshop.output import say
 from workshop.steps import Repository, Step
-from workshop.suites import Record, SuiteRun, suite_of
+from workshop.suites import Record, SuiteRun, read, suite_of
 
 AT_ONCE = 5
 """Apps under test at the same time: more than two cores, as tests often wait."""
 LOG_LINES = 15
+REPORTS = "WORKSHOP_LESSON_REPORTS"
+"""The variable that names the folder for the reports of a lesson's ``check``."""
 POLL = 0.1
 """Seconds between two looks at the runs."""
 
@@ -132,14 +136,18 @@ def all_jobs(
         if lesson_of(repository, step).is_file():
             name = f"lesson {step.number:02}"
             start = partial(start_lesson, repository, step)
-            jobs.append(Job(name, start, partial(judge_stage, name, tally=tally)))
+            row = next((r for r in rows if r.solution and r.step == step), None)
+            judge = partial(judge_lesson, repository, step, row)
+            judge = partial(judge, tally=tally, cells=cells)
+            jobs.append(Job(name, start, judge))
     for path in sorted((repository.root / "tests" / "workshop").glob("test_*.py")):
         name = f"unit {path.stem}"
         start = partial(start_unit_tests, repository, path)
         jobs.append(Job(name, start, partial(judge_unit_tests, name, tally=tally)))
     for row in rows:
-        judge = partial(judge_row, row, tally=tally, cells=cells)
-        jobs.append(Job(row.name, partial(start_row, repository, row), judge))
+        if not (row.solution and lesson_of(repository, row.step).is_file()):
+            judge = partial(judge_row, row, tally=tally, cells=cells)
+            jobs.append(Job(row.name, partial(start_row, repository, row), judge))
     for step in repository.steps():
         # After the last todo, it is the solution.
         for todo in step.todos[:-1]:
@@ -177,11 +185,24 @@ def lesson_of(repository: Repository, step: Step) -> Path:
     return repository.starter(step) / "README.md"
 
 
+def reports_of(repository: Repository, step: Step) -> Path:
+    """Return the folder for the reports of the ``check`` in a step's lesson."""
+    return repository.state / f"verify-lesson-{step.number:02}"
+
+
 def start_lesson(repository: Repository, step: Step) -> SuiteRun:
     """Start what carries out a lesson, as its reader would."""
-    folder = repository.root / "tests" / "lessons"
-    name = f"verify-lesson-{step.number:02}"
-    return SuiteRun(repository, [folder], None, name, keyword=step.name)
+    reports = reports_of(repository, step)
+    shutil.rmtree(reports, ignore_errors=True)
+    reports.mkdir(parents=True)
+    return SuiteRun(
+        repository,
+        [repository.root / "tests" / "lessons"],
+        None,
+        reports.name,
+        keyword=step.name,
+        env={REPORTS: str(reports)},
+    )
 
 
 def start_row(repository: Repository, row: Row) -> SuiteRun:
@@ -257,6 +278,30 @@ def judge_stage(name: str, run: SuiteRun, tally: Tally) -> None:
         tally.expect(f"{name}: {broken}; pytest said:\n{end_of_log(run)}")
 
 
+def judge_lesson(
+    repository: Repository,
+    step: Step,
+    row: Row | None,
+    run: SuiteRun,
+    tally: Tally,
+    cells: dict[tuple[str, str], str],
+) -> None:
+    """Count a lesson and, once it has come to its end, the row of its ``check``.
+
+    Takes: ``row``, None for a lesson that has no check; ``cells``, which gets the row's
+    texts, by row and suite.
+    """
+    judge_stage(f"lesson {step.number:02}", run, tally)
+    if row is None:
+        return
+    if run.status:
+        cells |= {(row.name, suite.name): "lesson failed" for suite in row.suites}
+    else:
+        reports = sorted(reports_of(repository, step).glob("*.jsonl"))
+        records, todos = read(b"".join(path.read_bytes() for path in reports))
+        count_row(row, records, todos, tally, cells)
+
+
 def judge_mistake(
     mistake: Mistake, run: SuiteRun, tally: Tally, verdicts: dict[str, str]
 ) -> None:
@@ -288,29 +333,42 @@ def judge_mistake(
 def judge_row(
     row: Row, run: SuiteRun, tally: Tally, cells: dict[tuple[str, str], str]
 ) -> None:
-    """Count one row: for each of its tests, whether it ended as it must.
+    """Count one row that had a run of its own.
 
     Takes: ``cells``, which gets the row's texts, by row and suite.
     """
     if broken := run.broken():
         tally.expect(f"{row.name}: {broken}; pytest said:\n{end_of_log(run)}")
+    count_row(row, run.records, run.todos, tally, cells)
+
+
+def count_row(
+    row: Row,
+    records: list[Record],
+    todos: dict[str, str | None],
+    tally: Tally,
+    cells: dict[tuple[str, str], str],
+) -> None:
+    """Count one row: for each of its tests, whether it ended as it must.
+
+    Takes: ``todos``, the todo of each test; ``cells``, which gets the row's texts, by
+    row and suite.
+    """
     for step in row.suites:
         suite = step.name
-        records = [record for record in run.records if record.suite == suite]
+        own = [record for record in records if record.suite == suite]
         must_fail = row.must_fail(suite)
-        right = [tally.expect(deviation(row, r, must_fail)) for r in records].count(
-            True
-        )
-        wrong = len(records) - right
+        right = [tally.expect(deviation(row, r, must_fail)) for r in own].count(True)
+        wrong = len(own) - right
         text = f"{right} red as meant" if must_fail else f"{right} ok"
-        if not records:
+        if not own:
             tally.expect(f"{row.name}: not one test of tests/{suite} ran")
             text = "no test ran"
         elif wrong:
-            text = f"{wrong} of {len(records)} wrong"
+            text = f"{wrong} of {len(own)} wrong"
         cells[row.name, suite] = text
         if suite == row.step.name and row.solution:
-            for problem in untied(step, run.todos):
+            for problem in untied(step, todos):
                 tally.expect(problem)
 
 

@@ -70,18 +70,25 @@ CHECK = re.compile(r"python3? -m workshop check\b")
 
 
 def execute(
-    repository: Repository, step: Step, folder: Path, patience: float = PATIENCE
+    repository: Repository,
+    step: Step,
+    folder: Path,
+    patience: float = PATIENCE,
+    reports: Path | None = None,
 ) -> None:
     """Carry out the lesson of a step.
 
     Takes: ``folder``, for the copy of the workshop and for logs; ``patience``, seconds
-    until what is shown must have come.
+    until what is shown must have come; ``reports``, a folder that gets what the
+    lesson's ``check`` has found.
     Raises: Parted, with the line of the lesson, at the first thing that is not so.
     """
     for attempt in range(ATTEMPTS):
         scene = Scene(repository, step, folder / str(attempt))
         try:
             Lesson(scene, repository.starter(step) / "README.md", patience).execute()
+            if reports is not None:
+                scene.copy_reports(reports)
             return
         except SanicTripped:
             if attempt == ATTEMPTS - 1:

@@ -133,6 +133,11 @@ class Scene:
         program = Path(__file__).with_name("calls.py")
         return self._run([sys.executable, str(program), *map(str, files)], self.app)
 
+    def copy_reports(self, folder: Path) -> None:
+        """Copy what ``check`` has reported to a folder that exists."""
+        for path in self.repository.state.glob("check-*.jsonl"):
+            shutil.copy(path, folder)
+
     def scratch(self, name: str) -> Path:
         """Return a path beside the copy."""
         return self._folder / name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tests.lessons.executor import execute
 from workshop.bootstrap import ROOT
 from workshop.steps import Repository
+from workshop.verify import REPORTS
 
 REPOSITORY = Repository(ROOT)
 
@@ -18,4 +20,5 @@ REPOSITORY = Repository(ROOT)
 def test_lesson(name: str, tmp_path: Path) -> None:
     """What a lesson tells to do can be done, and what it shows is what comes."""
     step = next(step for step in REPOSITORY.steps() if step.name == name)
-    execute(REPOSITORY, step, tmp_path)
+    reports = os.environ.get(REPORTS)
+    execute(REPOSITORY, step, tmp_path, reports=Path(reports) if reports else None)

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import pytest
 
 from tests.workshop.conftest import RunWorkshop
 from workshop import processes, serving
+from workshop.bootstrap import ROOT
 from workshop.errors import WorkshopError
 from workshop.steps import Repository
 
@@ -287,3 +289,42 @@ def test_ctrl_c_leaves_no_process(
     text = (tmp_path / "output.txt").read_text()
     assert "Traceback" not in text
     assert text.endswith("Stopped.\n")
+
+
+@pytest.mark.parametrize("to_group", [False, True])
+def test_a_stop_while_the_servers_start(
+    port: int, tmp_path: Path, to_group: bool
+) -> None:
+    """It ends well. A Ctrl+C, which goes to all, breaks off what they import."""
+    repository = Repository(ROOT)
+    app = repository.solution(repository.steps()[-1])
+    log = tmp_path / "output.txt"
+    env = {"SANIC_SAJE_DB": str(tmp_path / "jobs.jsonl")}
+    with log.open("wb") as file:
+        process = processes.start(serving.sanic_command(port), app, env, file)
+    try:
+        # Two Managers, two servers, and the worker.
+        until(lambda: len(spawned(process.pid)) == 5, "five processes")
+        family = spawned(process.pid)
+        processes.send_signal(process, signal.SIGINT, to_group=to_group)
+        assert process.wait(DEADLINE) == 0
+        until(lambda: not any(map(processes.is_alive, family)), "their end")
+    finally:
+        processes.stop(process, 0)
+    text = log.read_text()
+    assert "Received signal SIGINT. Shutting down." in text
+    assert "Server Stopped" in text
+    if not to_group:
+        assert "Traceback" not in text
+        assert text.count("INFO: Worker complete [") == 2
+        assert "SAJE worker complete [" in text
+
+
+def spawned(pid: int) -> list[psutil.Process]:
+    """Return the processes that multiprocessing has spawned below one."""
+    found = []
+    for process in psutil.Process(pid).children():
+        with suppress(psutil.NoSuchProcess):
+            if any("spawn_main" in word for word in process.cmdline()):
+                found.append(process)
+    return found

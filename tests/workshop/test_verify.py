@@ -29,26 +29,67 @@ def test_verify_green(workshop: RunWorkshop) -> None:
 
 
 def test_verify_lessons(workshop: RunWorkshop, small: Repository) -> None:
-    """Each lesson that is there is a run of its own, and counts."""
-    for name in ("00_start", "02_second"):
-        write(small.root / "steps" / name / "README.md", "# A lesson\n")
-    write(small.root / "tests/lessons/test_it.py", LESSONS)
+    """Each lesson that is there is a run of its own, and its check is a row."""
+    add_lessons(small, "00_start", "02_second")
     done = workshop("verify")
-    assert done.returncode == 1
     assert "lesson 00: 1 tests" in done.stdout
     assert "lesson 01" not in done.stdout
+    assert "solution 01: 2 tests" in done.stdout
+    assert "solution 02: " not in done.stdout
+    assert re.search(r"solution 02 +│ 2 ok +│ 1 ok ", done.stdout)
+    assert done.returncode == 0
+    assert last_line(done.stdout) == "14 passed, 0 failed"
+
+
+def test_verify_a_lesson_that_fails(workshop: RunWorkshop, small: Repository) -> None:
+    """It counts once, and its row says so."""
+    add_lessons(small, "02_second", check="assert False, 'it parts'")
+    done = workshop("verify")
     test = "tests/lessons/test_it.py::test_lesson[02_second]"
     assert f"- lesson 02: {test} must pass, but:\nit parts" in done.stdout
-    assert last_line(done.stdout) == "13 passed, 1 failed"
+    assert re.search(r"solution 02 +│ lesson failed +│ lesson failed ", done.stdout)
+    assert done.returncode == 1
+    assert last_line(done.stdout) == "9 passed, 1 failed"
+
+
+def test_verify_a_lesson_without_a_check(
+    workshop: RunWorkshop, small: Repository
+) -> None:
+    """The matrix lacks a row then."""
+    add_lessons(small, "02_second", check="pass")
+    done = workshop("verify")
+    assert "- solution 02: not one test of tests/01_first ran" in done.stdout
+    assert "- solution 02: not one test of tests/02_second ran" in done.stdout
+    assert "- TODO 2.1 has no test" in done.stdout
+    assert last_line(done.stdout) == "10 passed, 3 failed"
+
+
+def add_lessons(small: Repository, *names: str, check: str = "check()") -> None:
+    """Give steps a lesson, which checks the solution, if it is step 2's."""
+    for name in names:
+        write(small.root / "steps" / name / "README.md", "# A lesson\n")
+    text = LESSONS.replace("CHECK", check)
+    write(small.root / "tests" / "lessons" / "test_it.py", text)
 
 
 LESSONS = """
+import os, shutil, subprocess, sys
+from pathlib import Path
 import pytest
+
+ROOT = Path(__file__).parents[2]
+
+def check():
+    command = [sys.executable, str(ROOT / "workshop"), "check", "2", "--solution"]
+    subprocess.run(command, check=True)
+    for path in (ROOT / ".workshop").glob("check-*.jsonl"):
+        shutil.copy(path, os.environ["WORKSHOP_LESSON_REPORTS"])
 
 @pytest.mark.parametrize("name", ["00_start", "01_first", "02_second"])
 def test_lesson(name):
     '''It is so.'''
-    assert name == "00_start", "it parts"
+    if name == "02_second":
+        CHECK
 """
 SUITE_1 = "tests/01_first/test_it.py"
 SUITE_2 = "tests/02_second/test_it.py"
