@@ -24,6 +24,7 @@ from workshop.suites import BOTH_COME_UP
 
 HERE = Path(__file__).parent
 BOOT = 20.0  # seconds for the servers to come up
+STACK = 0.5  # seconds until a process has printed its stack
 STUCK = 3.0  # seconds without a word after a traceback: they will not come up
 WAIT = 5.0  # seconds for anything else to happen
 WAIT_AGAIN = 2.0  # the same, once something of this app did not happen
@@ -31,7 +32,6 @@ DRAIN = 1.0  # seconds: SAJE_DRAIN
 NOT_YET = (httpx.HTTPError, HTTPException, KeyError, OSError, ValueError)
 """What an app may answer with, or break off with, until a condition has come to be."""
 STARTS = ("IDLE", "STARTING", "STARTED", "RESTARTING")  # states of a worker
-SILENT = "does a loop never end?"
 FLOOD = 2_000_000  # bytes of a log: more is printed only by a loop without end
 SHOWN = 600  # characters of an answer, a body or a log that a failure shows
 
@@ -97,12 +97,15 @@ class AppServer:
             stuck = wrong and now - changed > STUCK
             ended = self.main.poll() is not None
             if ended or stuck or now - began > BOOT:
+                cause = None
+                if not ended and not stuck:
+                    printed, cause = self.end_of_log(), self._where_it_hangs()
                 self._give_up()
+                printed = printed if cause else self.end_of_log()
                 got = "the app ended" if ended else "they do not"
-                silent = "does it call exit()?" if ended else SILENT
-                printed = self.end_of_log() or f"nothing: {silent}"
-                got += f"; it printed:\n{printed}"
-                raise self.failed(BOTH_COME_UP, got)
+                silent = "nothing: does it call exit()?" if ended else "nothing"
+                got += f"; it printed:\n{printed or silent}"
+                raise self.failed(BOTH_COME_UP, got, cause)
             time.sleep(0.02)
         # A signal that comes before Sanic's main process has seen that every server
         # is up leaves it waiting. This message is answered only after that.
@@ -128,6 +131,29 @@ class AppServer:
             expected = f"an app that prints less than {FLOOD // 1_000_000} MB"
             cause = "a loop that prints never ends"
             raise self.failed(expected, f"it printed:\n{self.end_of_log()}", cause)
+
+    def _where_it_hangs(self) -> str | None:
+        """Name the line of the app that a process has not got beyond.
+
+        A process in which the probe was imported prints its stack at SIGUSR1, and any
+        other ends by it: so this is for an app that is given up.
+        """
+        if sys.platform == "win32":
+            return None
+        own = rf'^  File "{re.escape(str(self.app))}[/\\](.+?)", line (\d+)'
+        # The main process, then what it has started, the Managers as the last: without
+        # them it would end.
+        below = processes.descendants(self.main.pid)
+        ordered = sorted(below, key=lambda process: process.create_time())
+        for pid in (self.main.pid, *(process.pid for process in reversed(ordered))):
+            known = len(self.output())
+            with suppress(psutil.Error):
+                psutil.Process(pid).send_signal(signal.SIGUSR1)
+                psutil.Process(pid).wait(STACK)
+            if found := re.search(own, self.output()[known:], re.MULTILINE):
+                file, line = found.groups()
+                return f"{file}, line {line}: it gets no further; a loop without end?"
+        return None
 
     def _give_up(self) -> None:
         """End the app; some errors of its start are printed only then."""

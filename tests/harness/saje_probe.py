@@ -1,17 +1,24 @@
 """The learner's app, with routes through which a test sees inside its processes."""
 
 import asyncio
+import faulthandler
 import os
+import signal
 from contextlib import suppress
 from copy import copy
 from functools import cache, wraps
 from typing import Any
 from uuid import UUID, uuid4
 
-import server
 from sanic import Blueprint, HTTPResponse, Request, Sanic, json
 from sanic.exceptions import SanicException
 from sanic.log import logger
+
+if hasattr(signal, "SIGUSR1"):  # Windows has none.
+    # For an app that does not come up, which may be due to the import that follows.
+    faulthandler.register(signal.SIGUSR1, all_threads=False)
+
+import server
 
 bp = Blueprint("probe", url_prefix="/probe")
 
