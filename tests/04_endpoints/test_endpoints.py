@@ -31,18 +31,24 @@ REFUSED = {
 
 BAD_NAMES = """
 import app.tasks, saje.task
-for base, body in (
-    (app.tasks.Hello, {"name": "hello"}),  # taken
-    (app.tasks.Hello, {}),  # inherited
-    (saje.task.Task, {}),  # none
+for name, base, body in (
+    ("no", saje.task.Task, {}),
+    ("a taken", app.tasks.Hello, {"name": "hello"}),
+    ("an inherited", app.tasks.Hello, {}),
 ):
     try:
         type("Again", (base,), body)
     except Exception as error:
-        print(type(error).__name__)
+        print(f"{name} name: {type(error).__name__}")
     else:
-        print("no error for", body)
+        print(f"{name} name: no error")
 """
+BAD_NAMES_CAUSES = {
+    "no": "ask whether there is a name before it is used",
+    "a taken": "refuse a name that Task.registry has",
+    "an inherited": "an inherited name is no name of its own, but hasattr() and "
+    "getattr() find it: look in cls.__dict__",
+}
 
 
 @pytest.mark.todo("4.1")
@@ -66,11 +72,10 @@ def test_a_bad_name_is_refused(server: AppServer) -> None:
         timeout=20,
         check=False,
     )
-    cause = "an inherited name is found by hasattr() and getattr(); look in "
-    cause += "cls.__dict__, and refuse a name that Task.registry has"
     got = run.stdout + run.stderr[-400:]
-    expected = "TypeError\nTypeError\nTypeError\n"
-    server.expect(got == expected, "TypeError, three times", got, cause)
+    for kind, cause in BAD_NAMES_CAUSES.items():
+        expected = f"{kind} name: TypeError"
+        server.expect(expected in got, expected, got, cause)
 
 
 @pytest.mark.todo("4.2")
@@ -78,7 +83,11 @@ def test_what_is_no_job_is_refused(server: AppServer) -> None:
     """Whatever is no job is answered 400 or 422, and is not queued."""
     for body, status in REFUSED.items():
         reply = server.request("POST", "/v1/job", body)
-        server.expect(reply.status_code == status, f"{status}", shown(reply))
+        cause = None
+        if reply.status_code == 500 and "ValueError: " in server.output():
+            cause = "app/jobs.py: send() refuses what JSON cannot hold, with a "
+            cause += "ValueError: catch it, and answer 400"
+        server.expect(reply.status_code == status, f"{status}", shown(reply), cause)
         told = reply.json()["message"] not in ("", "Bad Request")
         cause = "let the message say what to change: BadRequest('...')"
         server.expect(told, "a message", shown(reply), cause)

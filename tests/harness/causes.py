@@ -294,7 +294,8 @@ def wrong_call(name: str, listener: str | None) -> str | None:
             "app.ext.dependency() takes an object that is ready; use "
             "app.ext.add_dependency(SajeClient, get_client) in create_saje()"
         )
-    if short == "add_dependency" and listener:
+    # before_server_start is early enough, too.
+    if short == "add_dependency" and listener not in (None, "before_server_start"):
         return (
             f"add_dependency() in {listener} is too late, the handlers' signatures "
             "are read before; call it in create_saje() itself"
