@@ -91,7 +91,11 @@ def in_words(item: pytest.Item, error: BaseException, traceback: str) -> str:
         return f"{title_of(item)}\n{error if str(error) else traceback}"
     text = str(error)
     if not isinstance(error, Checkpoint):
-        text = f"got:      an answer that the test cannot use:\n{traceback[-1000:]}"
+        got = f"an answer that the test cannot use:\n{traceback[-1000:]}"
+        server = getattr(item, "funcargs", {}).get("server")
+        text = f"got:      {got}"
+        if isinstance(server, AppServer):
+            text = str(server.failed("another one", got))
     files = files_of_todos(suite_of(item))
     file = files[todo]
     # The cause may be in the file of another todo.

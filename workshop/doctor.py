@@ -32,7 +32,6 @@ STOP = 10.0
 """Seconds that the app may take to end after SIGINT; without jobs it takes one."""
 DISK = 200_000_000
 """Bytes that should be free: the packages take about half of it."""
-NO_SIGNALS = "a signal did not end it"
 
 Check = Callable[[Repository], str]
 """Returns what it found; raises WorkshopError with what is wrong and what to do."""

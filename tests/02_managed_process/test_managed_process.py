@@ -84,13 +84,17 @@ def test_the_worker_takes_messages(server: AppServer) -> None:
 
 @pytest.mark.todo("2.3")
 def test_an_idle_worker_waits(server: AppServer) -> None:
-    """Without messages, the worker waits, and does not burn the processor."""
+    """Without messages, the worker waits, burns no processor, and hears a stop."""
     worker = server.worker()
     server.greet("Frances", 0)
     server.logged("Goodbye, Frances.")
     used = worker.cpu_percent(interval=0.5)
     cause = "a loop asks without waiting: queue.get(timeout=LOOK_UP) waits"
     server.expect(used < 15, "an idle worker", f"{used} % of a core", cause)
+    server.restart_worker()
+    cause = "the receiver does not look up from an empty queue: get(timeout=LOOK_UP)"
+    server.logged("SAJE worker complete", cause=cause)
+    server.logged("SAJE worker ready")
 
 
 @pytest.mark.todo("2.3")
@@ -105,15 +109,25 @@ def test_a_bad_message_does_no_harm(server: AppServer) -> None:
 
 @pytest.mark.todo("2.3")
 def test_a_killed_main_takes_the_worker_along(start: StartServer) -> None:
-    """When the main process is killed with kill -9, the worker ends within 5 s."""
+    """When the main process is killed with kill -9, the worker ends within 5 s.
+
+    Its servers live on, and so messages may still come.
+    """
     server = start()
     worker = server.worker()
     server.greet("Ada", 30)
     server.logged("Hello, Ada.")
     server.kill_main()
-    cause = "the worker is an orphan and does not see it: stop when the queue is Empty "
-    cause += "and orphaned(), and at EOFError and OSError, with self.drain at 0"
-    server.until(lambda: not is_alive(worker), "the worker has ended", 5, cause)
+    server.did += ", and went on sending messages"
+    cause = "the worker is an orphan and does not see it: at each turn of the loop, "
+    cause += "message or not, stop when orphaned(), and at EOFError and OSError, with "
+    cause += "self.drain at 0"
+
+    def has_ended() -> bool:
+        server.greet("Grace", 30)
+        return not is_alive(worker)
+
+    server.until(has_ended, "the worker has ended", 5, cause)
 
 
 @pytest.mark.todo("2.4")
@@ -165,3 +179,5 @@ def test_sigterm_ends_it_well(start: StartServer) -> None:
     server.signal(signal.SIGTERM)
     server.did += ", while no job ran"
     server.ended_well()
+    complete = "SAJE worker complete" in server.output()
+    server.expect(complete, "'SAJE worker complete' in the log", server.end_of_log())

@@ -102,6 +102,10 @@ def test_what_is_no_job_is_refused(server: AppServer) -> None:
     big = {"task": "word_count", "kwargs": {"text": "a " * 1_200_000}}
     reply = server.request("POST", "/v1/job", big)
     server.expect(reply.status_code == 413, "413", shown(reply))
+    for accept in ("*", "text", "a/b;q=zz"):
+        reply = server.request("POST", "/v1/job", b"{", headers={"accept": accept})
+        server.did += f" -H 'accept: {accept}'"
+        server.expect(reply.status_code == 400, "400", shown(reply))
     for method in ("PUT", "PATCH", "FOO"):
         reply = server.request(method, "/v1/job")
         server.expect(reply.status_code == 405, "405", shown(reply))

@@ -235,6 +235,26 @@ def test_a_torn_line_hides_nothing(server: AppServer, tmp_path: Path) -> None:
 
 
 @pytest.mark.todo("5.2")
+def test_what_is_no_record_is_skipped(server: AppServer, tmp_path: Path) -> None:
+    """A line that broke off at a brace, or was never a record, changes nothing."""
+    file = tmp_path / "strange.jsonl"
+    uid, other = str(uuid.uuid4()), str(uuid.uuid4())
+    lines = [
+        f'{{"uid":"{uid}","state":"queued","task":"hello"}}',
+        f'{{"uid":"{uid}","state":"succeeded","result":{{"a":1}}',
+        f'{{"uid":"{"-" * 36}","state":"queued"}}',
+        f'{{"uid":"{other}","state":"paused"}}',
+        "[]",
+    ]
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    cause = "each whole line must be yielded once, and others must not end the loop"
+    recover(server, file, 1, cause)
+    added = file.read_text(encoding="utf-8").splitlines()[len(lines) :]
+    right = len(added) == 1 and uid in added[0] and '"failed"' in added[0]
+    server.expect(right, f"one more line: {uid} has failed", added, cause)
+
+
+@pytest.mark.todo("5.2")
 def test_a_half_written_line_waits(server: AppServer, tmp_path: Path) -> None:
     """A line that is still being written is read when it is whole."""
     file = tmp_path / "half.jsonl"
@@ -368,12 +388,13 @@ def test_outcomes_are_recorded(server: AppServer) -> None:
     for task, kwargs, error in (
         ("probe_raises", {"kind": "SystemExit"}, "SystemExit"),
         ("probe_unstorable", {}, "ValueError"),
+        ("probe_nested", {"levels": 64}, "ValueError"),
         ("word_count", {"txt": "a"}, "TypeError"),
     ):
         uid = server.post(task, **kwargs)
         cause = None
-        if task == "probe_unstorable":
-            cause = "a result that JSON cannot hold is a failure: call encode(result) "
+        if task in ("probe_unstorable", "probe_nested"):
+            cause = "a result that JSON cannot hold is a failure: call encode(outcome) "
             cause += "inside the try"
         details = server.details(uid, cause=cause)
         right = details["state"] == "failed" and details["error"]["type"] == error

@@ -27,7 +27,7 @@ BOOT = 20.0  # seconds for the servers to come up
 STACK = 0.5  # seconds until a process has printed its stack
 STUCK = 3.0  # seconds without a word after a traceback: they will not come up
 WAIT = 5.0  # seconds for anything else to happen
-WAIT_AGAIN = 2.0  # the same, once something of this app did not happen
+WAIT_AGAIN = 1.5  # the same, once something of this app did not happen
 DRAIN = 1.0  # seconds: SAJE_DRAIN
 NOT_YET = (httpx.HTTPError, HTTPException, KeyError, OSError, ValueError)
 """What an app may answer with, or break off with, until a condition has come to be."""
@@ -43,11 +43,13 @@ class Checkpoint(AssertionError):
 class AppServer:
     """Two servers, and the managed worker if there is one yet."""
 
+    patience = WAIT
+    """Seconds to wait for anything, of every server of this run."""
+
     def __init__(self, app: Path, data: Path, drain: float | str = DRAIN) -> None:
         self.app = app
         self.data = data
         self.log = data / f"log-{time.monotonic_ns()}.txt"
-        self.patience = WAIT
         self.jobs: dict[str, str] = {}  # what was submitted, by uid
         self.stopping = False  # whether somebody has asked the app to end
         self.worker_process: psutil.Process | None = None  # once it was ready
@@ -203,7 +205,7 @@ class AppServer:
         Takes: ``seconds``, how long at most; ``cause``, what is the likely cause when
         it does not come to be. Returns: what the condition returned.
         """
-        seconds = seconds or self.patience
+        seconds = min(seconds or WAIT, AppServer.patience)
         began = time.monotonic()
         last: Any = None
         while time.monotonic() - began < seconds and not self._worker_died():
@@ -217,7 +219,7 @@ class AppServer:
                     return last
             time.sleep(0.02)
         # A learner's hang costs seconds: what was in vain once is tried for less.
-        self.patience = WAIT_AGAIN
+        AppServer.patience = WAIT_AGAIN
         got = f"it did not come within {time.monotonic() - began:.1f} s"
         if self._worker_died():
             got = "it did not come, and the worker has ended"
@@ -364,7 +366,8 @@ class AppServer:
             self.worker_process = psutil.Process(pid)
         runs = self.worker_process and not self._worker_died()
         cause = (
-            "worker() returned: asyncio.run(scheduler.run()) keeps it until it stops"
+            "worker() returned: asyncio.run(scheduler.run()) keeps it until stop() is "
+            "called, which must not be too early"
         )
         if "Process Sanic-SajeWorker" in self.output():  # With a traceback, in the log.
             cause = in_the_log(self.app, self.output()) or cause

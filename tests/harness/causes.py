@@ -60,6 +60,10 @@ MARKS = {
 """What the log says, and what that means."""
 
 
+GIVEN = ("saje/model.py", "saje/signals.py")
+"""Files in which no step has anything to write."""
+
+
 def in_the_log(app: Path, log: str) -> str | None:
     """Name the mistake that a log speaks of: a known one, or the last exception.
 
@@ -73,7 +77,10 @@ def in_the_log(app: Path, log: str) -> str | None:
     own = rf'^ *File "{re.escape(str(app))}[/\\](.+?)", line (\d+)'
     own += r"|^│ ((?:app|saje)[/\\]\w+\.py|server\.py):(\d+)"
     for match in re.finditer(own, log, re.MULTILINE):
-        where = "{}, line {}: ".format(*filter(None, match.groups()))
+        file, line = filter(None, match.groups())
+        # What was given complains only of what it was called with.
+        if not (where and Path(file).as_posix() in GIVEN):
+            where = f"{file}, line {line}: "
     name = r"^(?:╰ )?((?:[a-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Exit)\b.*)"
     errors = re.findall(name, log, re.MULTILINE)
     if forgotten := re.search(r"coroutine '(\S+)' was never awaited", log):
@@ -162,6 +169,10 @@ def wiring_mistakes(tree: ast.Module) -> Iterator[tuple[int, str]]:
                     node.lineno,
                     f"it is put on {target}; all look for app.shared_ctx.saje_queue",
                 )
+            if target.endswith("saje_queue") and ast.unparse(node.value).endswith(
+                ".Queue"
+            ):
+                yield node.lineno, "that is not called: manager.Queue()"
             if target.endswith("app.ctx.saje_queue"):
                 yield (
                     node.lineno,

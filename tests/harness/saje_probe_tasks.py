@@ -80,3 +80,16 @@ class Unstorable(Task):
     async def run(self) -> Any:
         """Return an object."""
         return {"value": float("nan")}
+
+
+class Nested(Task):
+    """Returns what is nested: a record of it is so once more."""
+
+    name = "probe_nested"
+
+    async def run(self, levels: int) -> Any:
+        """Return lists in lists."""
+        result: list[Any] = []
+        for _ in range(levels - 1):
+            result = [result]
+        return result

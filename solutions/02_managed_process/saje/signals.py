@@ -2,6 +2,7 @@
 
 import asyncio
 import faulthandler
+import os
 import signal
 import threading
 import time
@@ -10,13 +11,20 @@ from contextlib import suppress
 from multiprocessing import parent_process
 from queue import Empty, SimpleQueue
 
-from sanic.exceptions import ServerKilled
 from sanic.log import logger
 from sanic.worker.constants import ProcessState
 from sanic.worker.manager import WorkerManager
 
+MAX_DRAIN = 86_400  # seconds: a day
+GRACE = 3.0
+"""Seconds after the drain until what still runs is killed: more than the worker needs
+to record what it has interrupted."""
+START = 2.0
+"""Seconds that servers get to start in once a stop is wanted."""
+AGAIN = 2.0
+"""Seconds between two signals to what has to stop."""
 LOOK = 0.1
-"""Seconds between two looks at servers that have yet to start."""
+"""Seconds between two looks at all that."""
 
 
 def on_stop(stop: Callable[[], None]) -> None:
@@ -42,7 +50,7 @@ def end_within(seconds: float) -> None:
 
 
 def stop_gracefully(manager: WorkerManager, seconds: float) -> None:
-    """Stop Sanic's main process, and all that it manages, without harm.
+    """Stop all that Sanic manages at the first signal, and kill what does not stop.
 
     Sanic answers a second Ctrl+C with SIGKILL for its whole process group: jobs
     that were about to end are lost. And its signal handler talks to Sanic's Manager
@@ -53,14 +61,16 @@ def stop_gracefully(manager: WorkerManager, seconds: float) -> None:
 
     Args:
         manager: Sanic's, `app.manager`.
-        seconds: How long, from the first signal on, further ones are ignored.
-            One that comes later kills all processes at once.
+        seconds: What every process gets to end in. What still runs GRACE later is
+            killed.
 
     Raises:
-        ValueError: That is no number, or it is negative.
+        ValueError: That is no number from 0 to MAX_DRAIN.
     """
-    if not isinstance(seconds, int | float) or seconds < 0:
-        raise ValueError(f"SAJE_DRAIN must be seconds, 0 or more; it is {seconds!r}")
+    if not isinstance(seconds, int | float) or not 0 <= seconds <= MAX_DRAIN:
+        raise ValueError(
+            f"SAJE_DRAIN must be seconds, from 0 to {MAX_DRAIN}; it is {seconds!r}"
+        )
     received: SimpleQueue[int] = SimpleQueue()  # its put() may interrupt anything
     for number in _stop_signals():
         signal.signal(number, lambda number, frame: received.put(number))
@@ -74,23 +84,26 @@ def _stop_at_signal(
 ) -> None:
     number = received.get()
     logger.info("Received signal %s. Shutting down.", signal.Signals(number).name)
-    kill_at = time.monotonic() + seconds
-    asked = False
+    began = time.monotonic()
+    # A signal to a server that still starts would break it off.
+    while not _have_started(manager) and time.monotonic() < began + START:
+        time.sleep(LOOK)
+    # As app.m.terminate() does it in a server.
+    manager.monitor_publisher.send("__TERMINATE__")
+    began = asked = time.monotonic()
+    while (left := began + seconds + GRACE - time.monotonic()) > 0:
+        with suppress(Empty):
+            received.get(timeout=min(left, LOOK))
+            logger.info("Stopping already, within %.1f s.", left)
+        # A server loses a signal that comes in the very moment when it has started.
+        if time.monotonic() > asked + AGAIN:
+            _signal_all(manager, signal.SIGINT)
+            asked = time.monotonic()
     while True:
-        # A signal to a server that still starts would break it off, or be lost.
-        if not asked and _have_started(manager):
-            # As app.m.terminate() does it in a server.
-            manager.monitor_publisher.send("__TERMINATE__")
-            asked = True
-        try:
-            received.get(timeout=LOOK)
-        except Empty:
-            continue
-        if (left := kill_at - time.monotonic()) > 0:
-            logger.info("Stopping already. To kill, repeat in %.1f s.", left)
-            continue
-        with suppress(ServerKilled):
-            manager.kill()  # type: ignore[no-untyped-call]
+        _signal_all(manager, getattr(signal, "SIGKILL", signal.SIGTERM))
+        with suppress(OSError, EOFError):  # Sanic's Manager has just ended
+            _have_started(manager)
+        time.sleep(LOOK)
 
 
 def _have_started(manager: WorkerManager) -> bool:
@@ -107,20 +120,28 @@ def _have_started(manager: WorkerManager) -> bool:
     return True
 
 
+def _signal_all(manager: WorkerManager, number: int) -> None:
+    for process in list(manager.processes):
+        if process.exitcode is None:
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, number)
+
+
 def stop_once(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
-    """Stop a server at the first signal, and pass over those that follow.
+    """Stop a server at a signal, and pass over those that follow on its heels.
 
     One Ctrl+C signals a server twice, from the terminal and from Sanic. A second
     stop of its loop would break off its clean-up: "Event loop stopped before
     Future completed". Call this in a server, when Sanic has installed its own
     handlers.
     """
-    stopping = False
+    stopped_at = float("-inf")
 
     def handle() -> None:
-        nonlocal stopping
-        if not stopping:
-            stopping = True
+        nonlocal stopped_at
+        # A stop that came before the loop ran for good is lost: then again.
+        if loop.time() > stopped_at + AGAIN / 2:
+            stopped_at = loop.time()
             stop()
 
     for number in _stop_signals():

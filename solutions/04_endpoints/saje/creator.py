@@ -20,6 +20,7 @@ def create_saje(app: Sanic) -> None:
     """
     # Seconds that running jobs get to end in, when the server stops.
     app.config.setdefault("SAJE_DRAIN", 5)
+    app.config.GRACEFUL_SHUTDOWN_TIMEOUT = app.config.SAJE_DRAIN  # for requests, too
     # Every process has a registry of its own. This fills the servers'.
     import_module(app.config.SAJE_TASKS)
 

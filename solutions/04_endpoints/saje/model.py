@@ -44,7 +44,7 @@ def describe(error: BaseException) -> dict[str, str]:
     """Describe an exception for a job's record: its type and its message."""
     try:
         message = str(error)
-    except Exception:
+    except BaseException:  # SystemExit would end the worker
         message = "(its message cannot be shown: __str__ raised)"
     # A message may hold what JSON cannot: half of a surrogate pair.
     message = message.encode("utf-8", "backslashreplace").decode()

@@ -22,6 +22,7 @@ def create_saje(app: Sanic) -> None:
     """
     # Seconds that running jobs get to end in, when the server stops.
     app.config.setdefault("SAJE_DRAIN", 5)
+    app.config.GRACEFUL_SHUTDOWN_TIMEOUT = app.config.SAJE_DRAIN  # for requests, too
     # The file that keeps the jobs.
     app.config.setdefault("SAJE_DB", "jobs.jsonl")
     # Every process has a registry of its own. This fills the servers'.

@@ -57,14 +57,15 @@ class Scheduler:
             try:
                 message = self.queue.get(timeout=LOOK_UP)
             except Empty:
-                if orphaned():
-                    self.drain = 0
-                    self.stop()
+                pass
             except (EOFError, OSError):  # the Manager's process is gone
                 self.drain = 0
                 self.stop()
             else:
                 loop.call_soon_threadsafe(self._start, message)
+            if orphaned():
+                self.drain = 0
+                self.stop()
         end_within(self.drain + GRACE)
 
     def _start(self, message: str) -> None:

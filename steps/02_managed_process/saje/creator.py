@@ -19,6 +19,7 @@ def create_saje(app: Sanic) -> None:
     """
     # Seconds that running jobs get to end in, when the server stops.
     app.config.setdefault("SAJE_DRAIN", 5)
+    app.config.GRACEFUL_SHUTDOWN_TIMEOUT = app.config.SAJE_DRAIN  # for requests, too
 
     @app.after_server_start
     async def started(app: Sanic) -> None:

@@ -61,9 +61,9 @@ class Scheduler:
         """Wait for messages, in a thread: `get` blocks, and the loop must not."""
         while not self.stopping:
             # TODO 2.3: get a message from the queue, waiting LOOK_UP seconds at
-            # most, and hand it to self._start on the loop. When the queue is
-            # Empty and this process is orphaned(), or when the queue is gone
-            # (EOFError, OSError), set self.drain to 0 and stop.
+            # most, and hand it to self._start on the loop; Empty does no harm.
+            # When the queue is gone (EOFError, OSError), or this process is
+            # orphaned(), set self.drain to 0 and stop.
             time.sleep(LOOK_UP)
         end_within(self.drain + GRACE)
 
@@ -79,5 +79,8 @@ class Scheduler:
 
     async def _drain(self) -> None:
         """Give the jobs that still run time to end, then interrupt them."""
+        if not self.jobs:
+            return
+        logger.info("Jobs still running: %d; waiting %s s", len(self.jobs), self.drain)
         # TODO 2.4: wait until self.jobs have ended, for self.drain seconds at
         # most. Cancel those that are late, and wait until they have ended.

@@ -65,7 +65,7 @@ class Job:
         return current is not None and current.cancelling() > 0
 
 
-async def in_thread(function: Callable[..., Any], **kwargs: Any) -> Any:
+async def in_thread(function: Callable[..., Any], /, **kwargs: Any) -> Any:
     """Call a blocking function without blocking the event loop.
 
     `asyncio.to_thread` would do, but for the end: Python waits for its

@@ -45,7 +45,10 @@ class FileBackend(Backend):
     it stopped the last time: a look-up costs the same in a file of any size.
     """
 
-    RECORD = re.compile(rb'\{"uid":"([0-9a-f-]{36})","state":"([a-z]+)".*\}\n')
+    RECORD = re.compile(
+        rb'\{"uid":"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})",'
+        rb'"state":"(%b)".*\}\n' % "|".join(JobState).encode()
+    )
     """A whole line. The first two fields can be read without a JSON parser."""
 
     def __init__(self, path: str | Path) -> None:
@@ -89,7 +92,10 @@ class FileBackend(Backend):
             How many jobs there were.
         """
         undone: set[bytes] = set()
-        for _, record in self._new_records():
+        for offset, record in self._new_records():
+            # A line that broke off at a brace looks whole, and is not.
+            if not self._parse(record[0], offset):
+                continue
             if JobState(record[2].decode()).ended:
                 undone.discard(record[1])
             else:

@@ -56,8 +56,8 @@ class Job:
         outcome: dict[str, Any]
         try:
             result = await self._call()
-            # TODO 5.6: a result that encode() refuses is a failure, too.
             state, outcome = JobState.SUCCEEDED, {"result": result}
+            # TODO 5.6: an outcome that encode() refuses is a failure, too.
         except BaseException as raised:
             # SystemExit too: whatever a task raises ends the job, never the
             # worker. A job that was cancelled from outside was interrupted.
@@ -79,7 +79,7 @@ class Job:
         return current is not None and current.cancelling() > 0
 
 
-async def in_thread(function: Callable[..., Any], **kwargs: Any) -> Any:
+async def in_thread(function: Callable[..., Any], /, **kwargs: Any) -> Any:
     """Call a blocking function without blocking the event loop.
 
     `asyncio.to_thread` would do, but for the end: Python waits for its
