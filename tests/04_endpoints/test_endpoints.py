@@ -106,6 +106,9 @@ def test_what_is_no_job_is_refused(server: AppServer) -> None:
         reply = server.request("POST", "/v1/job", b"{", headers={"accept": accept})
         server.did += f" -H 'accept: {accept}'"
         server.expect(reply.status_code == 400, "400", shown(reply))
+        reply = server.request("GET", "/v1/no-such-path", headers={"accept": accept})
+        server.did += f" -H 'accept: {accept}'"
+        server.expect(reply.status_code == 404, "404", shown(reply))
     for method in ("PUT", "PATCH", "FOO"):
         reply = server.request(method, "/v1/job")
         server.expect(reply.status_code == 405, "405", shown(reply))
