@@ -196,8 +196,8 @@ def managed_process(repository: Repository) -> str:
             status = app.process.wait(STOP)
         except subprocess.TimeoutExpired:
             raise WorkshopError(
-                f"the app did not end within {STOP:.0f} s of SIGINT; to end one by "
-                "hand, press Ctrl+C again after five seconds"
+                f"the app did not end within {STOP:.0f} s of SIGINT; show this line to "
+                "the instructor"
             ) from None
         # Those that it has ended may take a moment more.
         while any(map(processes.is_alive, family)) and time.monotonic() < began + STOP:
