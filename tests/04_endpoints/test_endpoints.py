@@ -114,7 +114,7 @@ def test_what_is_no_job_is_refused(server: AppServer) -> None:
         server.expect(reply.status_code == 405, "405", shown(reply))
     # A client that says nothing of the type is believed.
     reply = server.request("POST", "/v1/job", content=b'{"task": "hello"}')
-    server.did += """ -H 'content-type;' -d '{"task": "hello"}'"""
+    server.did += """ -H 'content-type:' -d '{"task": "hello"}'"""
     server.expect(reply.status_code == 202, "202 without a type", shown(reply))
     charset = {"content-type": "application/json; charset=utf-8"}
     reply = server.request(
@@ -196,6 +196,9 @@ def test_a_task_that_raises_is_failed(server: AppServer, kind: str) -> None:
     cause = "the exception is swallowed: a job whose task raised has failed"
     if line.startswith("failed"):
         cause = "the outcome does not name the exception: use describe(error)"
+        if "Interrupted" in line:
+            cause = "a task may raise CancelledError itself: whether the job was "
+            cause += "interrupted, self._cancelled() tells"
     right = line.startswith("failed") and kind in line
     server.expect(right, f"failed: ... {kind}", line, cause)
     line = server.outcome(server.post("hello", seconds=0))

@@ -70,7 +70,9 @@ def store_one(
     )
 
 
-def fetch(server: AppServer, file: Path, uid: str) -> list[Any]:
+def fetch(
+    server: AppServer, file: Path, uid: str, cause: str | None = None
+) -> list[Any]:
     """Return what the FileBackend of each server has of a job."""
     found: dict[int, Any] = {}
 
@@ -78,7 +80,7 @@ def fetch(server: AppServer, file: Path, uid: str) -> list[Any]:
         body = {"file": str(file), "uid": uid}
         reply = server.request("POST", "/probe/fetch", body)
         server.did = f"FileBackend({file.name!r}).fetch({uid}), in each server"
-        server.expect(reply.status_code == 200, "no exception", shown(reply))
+        server.expect(reply.status_code == 200, "no exception", shown(reply), cause)
         found[reply.json()["pid"]] = reply.json()["details"]
         return len(found) == 2
 
@@ -230,7 +232,10 @@ def test_a_torn_line_hides_nothing(server: AppServer, tmp_path: Path) -> None:
     for _ in range(8):  # in both servers
         recover(server, file, 0, cause)
     warned = server.output().count("hidden.jsonl: skipped")
-    cause = "lines are read again that were read before: move self._end past each line"
+    cause = (
+        "lines are read again that were read before: move self._end past each line; "
+    )
+    cause += "or an empty line was warned of"
     server.expect(warned <= 2, "one warning from each server", warned, cause)
 
 
@@ -297,6 +302,11 @@ def test_a_look_up_merges_the_lines(server: AppServer, tmp_path: Path) -> None:
         server.expect(right, "succeeded, 7, and the task", details, cause)
     for details in fetch(server, file, unknown):
         server.expect(details is None, "None for an unknown uid", details)
+    # Its first line was torn.
+    store(server, file, unknown, state="running")
+    cause = 'of a job without a "task" nothing is known: return None'
+    for details in fetch(server, file, unknown, cause):
+        server.expect(details is None, 'None without a "task"', details, cause)
 
 
 @pytest.mark.todo("5.4")

@@ -82,7 +82,7 @@ def in_the_log(app: Path, log: str) -> str | None:
         if not (where and Path(file).as_posix() in GIVEN):
             where = f"{file}, line {line}: "
     name = r"^(?:╰ )?((?:[a-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Exit)\b.*)"
-    errors = re.findall(name, log, re.MULTILINE)
+    errors = [error[:300] for error in re.findall(name, log, re.MULTILINE)]
     if forgotten := re.search(r"coroutine '(\S+)' was never awaited", log):
         return f"{forgotten[1]}() was called and not awaited"
     for mark, cause in MARKS.items():
