@@ -28,7 +28,7 @@ from workshop.output import say
 from workshop.steps import Repository, Step
 from workshop.suites import Record, SuiteRun, read, suite_of
 
-AT_ONCE = 5
+AT_ONCE = 4
 """Apps under test at the same time: more than two cores, as tests often wait."""
 LOG_LINES = 15
 REPORTS = "WORKSHOP_LESSON_REPORTS"
