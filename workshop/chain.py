@@ -20,7 +20,7 @@ from workshop.steps import TODO, Repository, Step
 
 NOT_THE_APP = frozenset({"README.md", "INSTRUCTOR.md", "step.toml"})
 """Beside a starter's app: the lesson, what the instructor reads, what describes it."""
-MADE_BY_RUNNING = ("__pycache__", "*.pyc", "*.jsonl", "*.db", "*.db-*", ".*")
+MADE_BY_RUNNING = ("__pycache__", "*.pyc", "*.jsonl", "*.lock", "*.db", "*.db-*", ".*")
 """As .gitignore has them; a download without git must be checked all the same."""
 ANY_TODO = re.compile(r"\bTODO\b")
 

@@ -7,10 +7,14 @@ from saje.creator import create_saje
 
 
 def create_app() -> Sanic:
-    """Build the application; every Sanic process calls this once."""
+    """Build the application. Every process of Sanic calls this once.
+
+    Returns:
+        The application.
+    """
     app = Sanic("SajeWorkshop")
     app.config.FALLBACK_ERROR_FORMAT = "json"
-    app.config.REQUEST_MAX_SIZE = 2 * 1024 * 1024  # bytes; more is answered 413
+    app.config.REQUEST_MAX_SIZE = 2 * 1024 * 1024  # bytes; a larger body is a 413
     app.blueprint(info_bp)
     create_saje(app)
     return app

@@ -11,7 +11,7 @@ bp = Blueprint("jobs", url_prefix="/v1/job")
 
 @bp.post("/")
 async def start_job(request: Request, saje: SajeClient) -> HTTPResponse:
-    """Accept a job and answer with its uid; the work runs in the worker."""
+    """Accept a job and answer with its uid. The work runs in the worker."""
     uid = str(uuid4())
     await saje.send({"task": "hello", "uid": uid, "kwargs": {"name": "Ada"}})
     return json(

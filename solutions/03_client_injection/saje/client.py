@@ -9,26 +9,29 @@ from saje.model import encode
 class SajeClient:
     """Sends jobs to the worker.
 
-    There is one in every server process; they all share one queue.
+    There is one client in each server process. They all share one queue.
     """
 
     def __init__(self, queue: Queue[str]) -> None:
+        """Create a client.
+
+        Args:
+            queue: The queue that the worker reads.
+        """
         self.queue = queue
 
-    async def send(self, job_definition: dict[str, Any] | str) -> None:
+    async def send(self, job_definition: dict[str, Any]) -> None:
         """Put a job on the queue.
 
         Args:
-            job_definition: `task`, `uid` and `kwargs` of the job, as a
-                dictionary or as the JSON text of one.
+            job_definition: The `task`, `uid` and `kwargs` of the job.
 
         Raises:
-            ValueError: The definition cannot be written as JSON.
+            ValueError: The definition can't be written as JSON.
+            EOFError, OSError: The queue is gone.
         """
-        if not isinstance(job_definition, str):
-            job_definition = encode(job_definition)
-        self.queue.put_nowait(job_definition)
+        self.queue.put_nowait(encode(job_definition))
 
     def depth(self) -> int:
-        """Return how many jobs wait on the queue, taken by no worker yet."""
+        """Return how many jobs are waiting on the queue for the worker."""
         return self.queue.qsize()

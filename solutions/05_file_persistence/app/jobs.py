@@ -4,7 +4,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from sanic import Blueprint, HTTPResponse, Request, json
-from sanic.exceptions import BadRequest, NotFound, SanicException
+from sanic.exceptions import BadRequest, NotFound, SanicException, ServiceUnavailable
+from sanic.log import logger
 
 from saje.client import SajeClient
 from saje.task import Task
@@ -13,54 +14,59 @@ bp = Blueprint("jobs", url_prefix="/v1/job")
 
 
 class UnknownTask(SanicException):
-    """The job asks for a task that this application does not offer."""
+    """The job asks for a task that this application doesn't offer."""
 
     status_code = 422
-    quiet = True  # the client's mistake: no traceback in our log
+    quiet = True  # the client's mistake, so there is no traceback in our log
 
 
 def read_job(request: Request) -> tuple[str, dict[str, Any]]:
-    """Take the task's name and its arguments from the body of a request.
+    """Read the task and its arguments from the body of a request.
 
     Args:
-        request: The request, with a body such as
+        request: The request, with a body like
             `{"task": "hello", "kwargs": {"name": "Ada"}}`.
 
     Returns:
         The name of a registered task, and its keyword arguments.
 
     Raises:
-        BadRequest: The body is not a JSON object of that form (400).
+        BadRequest: The body isn't a JSON object of that form (400).
         UnknownTask: There is no such task (422).
     """
-    if not request.headers.get("content-type", "application/json").startswith(
-        "application/json"
-    ):
-        raise BadRequest("Send the job as JSON: 'Content-Type: application/json'.")
+    kind = request.headers.get("content-type", "application/json")
+    if kind.partition(";")[0].strip().lower() != "application/json":
+        raise BadRequest("Send the job as JSON, with 'Content-Type: application/json'.")
     body = request.json
     if not isinstance(body, dict):
         raise BadRequest('The body must be a JSON object: {"task": ..., "kwargs": {}}.')
     if unknown := body.keys() - {"task", "kwargs"}:
-        raise BadRequest(f'A job has "task" and "kwargs"; remove {sorted(unknown)}.')
+        raise BadRequest(f'A job has "task" and "kwargs". Remove {sorted(unknown)}.')
     kwargs = body.get("kwargs", {})
     if not isinstance(kwargs, dict):
-        raise BadRequest('"kwargs" must be a JSON object: {"name": "Ada"}.')
+        raise BadRequest('"kwargs" must be a JSON object like {"name": "Ada"}.')
     task = body.get("task")
     if not isinstance(task, str) or task not in Task.registry:
         names = ", ".join(sorted(Task.registry))
-        raise UnknownTask(f'"task" must be one of: {names}.')
+        raise UnknownTask(f'"task" must be one of these: {names}.')
     return task, kwargs
 
 
 @bp.post("/")
 async def start_job(request: Request, saje: SajeClient) -> HTTPResponse:
-    """Accept a job and answer with its uid; the work runs in the worker."""
+    """Accept a job and answer with its uid. The work runs in the worker."""
     task, kwargs = read_job(request)
     uid = str(uuid4())
     try:
         await saje.send({"task": task, "uid": uid, "kwargs": kwargs})
     except ValueError as error:
-        raise BadRequest(f'"kwargs" cannot be stored: {error}') from error
+        raise BadRequest(f'"kwargs" cannot be stored: {error}.') from error
+    except (EOFError, OSError) as error:
+        logger.error("Job %s was refused: %r", uid, error)
+        raise ServiceUnavailable(
+            "The job could not be stored. Try again later.",
+            headers={"Retry-After": "5"},  # seconds
+        ) from error
     return json(
         {"uid": uid, "task": task},
         status=202,
@@ -70,8 +76,8 @@ async def start_job(request: Request, saje: SajeClient) -> HTTPResponse:
 
 @bp.get("/<uid:uuid>")
 async def get_job(request: Request, uid: UUID, saje: SajeClient) -> HTTPResponse:
-    """Answer with what is known of a job: queued, running or ended."""
+    """Answer with the details of a job, whether it is queued, running or ended."""
     details = await saje.fetch(uid)
     if details is None:
-        raise NotFound(f"There is no job {uid}: check the uid that POST answered.")
+        raise NotFound(f"There is no job {uid}. Check the uid that POST returned.")
     return json(details.to_dict())

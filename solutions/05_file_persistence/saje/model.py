@@ -1,25 +1,28 @@
-"""What is known of a job, and how it is written down."""
+"""What is known about a job, and how it is written down."""
 
-import json
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from math import isfinite
 from typing import Any
 
+import ujson
+
 MAX_DEPTH = 64
-"""Levels of nesting that a message may have. JSON parsers stop at about a
-thousand, each at another number; far below that, all of them agree."""
+"""Levels of nesting that a message may have. JSON parsers give up at about a thousand,
+each at a different number. Far below that, they all agree."""
 
 
 class Interrupted(Exception):
-    """The job had not ended when its worker stopped."""
+    """The job had not finished when its worker stopped."""
 
     def __init__(self) -> None:
-        super().__init__("The worker stopped before the job had ended.")
+        """Create the exception with its message."""
+        super().__init__("The worker stopped before the job had finished.")
 
 
 class JobState(StrEnum):
-    """Where a job is on its way."""
+    """How far a job has come."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -28,13 +31,13 @@ class JobState(StrEnum):
 
     @property
     def ended(self) -> bool:
-        """True when nothing more will happen to the job."""
+        """Whether nothing more will happen to the job."""
         return self in (JobState.SUCCEEDED, JobState.FAILED)
 
 
 @dataclass
 class JobDetails:
-    """One job as its submitter sees it. Times are ISO 8601 in UTC."""
+    """A job as its submitter sees it. Times are ISO 8601 in UTC."""
 
     uid: str
     task: str
@@ -47,57 +50,71 @@ class JobDetails:
     finished_at: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the details as JSON-ready values."""
+        """Return the details as values that JSON can hold."""
         return asdict(self)
 
 
 def now() -> str:
-    """Return the present moment in ISO 8601, UTC, to the microsecond."""
-    return datetime.now(UTC).isoformat()
+    """Return the current time in ISO 8601, UTC, with microseconds."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def encode(value: object) -> str:
-    """Write a value as one line of JSON that every process can read back.
+    """Write a value as one line of JSON that reads back as the same value.
 
     Args:
-        value: What to write: a message, a record, the result of a task.
+        value: A message, a record, or the result of a task.
 
     Returns:
         Compact JSON without line breaks.
 
     Raises:
-        ValueError: The value would not survive the trip: it holds NaN or
-            Infinity, half of a surrogate pair, an object that JSON has no
-            form for, or it is nested deeper than MAX_DEPTH.
+        ValueError: The value would not survive the trip. It holds NaN or Infinity, half
+            of a surrogate pair, a key that isn't text, or an object that JSON has no
+            form for, or it is nested more than MAX_DEPTH levels deep.
     """
-    if _deeper_than(MAX_DEPTH, value):
-        raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
-    try:
-        line = json.dumps(
-            value, allow_nan=False, ensure_ascii=False, separators=(",", ":")
-        )
-        line.encode("utf-8")
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"it is not valid JSON: {error}") from error
+    _check(value, MAX_DEPTH)
+    line = ujson.dumps(value, ensure_ascii=False, escape_forward_slashes=False)
+    line.encode()  # raises UnicodeEncodeError, a ValueError, for half of a pair
     return line
 
 
 def describe(error: BaseException) -> dict[str, str]:
-    """Describe an exception for a job's record: its type and its message."""
+    """Describe an exception for a job's record.
+
+    Args:
+        error: The exception.
+
+    Returns:
+        Its type and its message, which is never empty.
+    """
     try:
-        message = str(error)
-    except BaseException:  # SystemExit would end the worker
-        message = "(its message cannot be shown: __str__ raised)"
-    # A message may hold what JSON cannot: half of a surrogate pair.
-    message = message.encode("utf-8", "backslashreplace").decode()
+        message = str(error) or repr(error)
+    except BaseException:  # a SystemExit would end the worker
+        message = "Its message can't be shown, because __str__ raised an exception."
+    # A message may contain half of a surrogate pair, which JSON can't hold.
+    message = message.encode(errors="backslashreplace").decode()
     return {"type": type(error).__name__, "message": message}
 
 
-def _deeper_than(levels: int, value: object) -> bool:
+def _check(value: object, levels: int) -> None:
+    """Raise ValueError unless JSON can hold a value.
+
+    ujson alone would let too much pass: it turns the key 1 into "1", and calls the
+    `__json__` of objects that have one.
+    """
+    if isinstance(value, dict | list | tuple) and not levels:
+        raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
     if isinstance(value, dict):
-        children = list(value.values())
+        for key, child in value.items():
+            if not isinstance(key, str):
+                raise ValueError(f"the key {key!r:.50} isn't text")
+            _check(child, levels - 1)
     elif isinstance(value, list | tuple):
-        children = list(value)
-    else:
-        return False
-    return levels == 0 or any(_deeper_than(levels - 1, child) for child in children)
+        for child in value:
+            _check(child, levels - 1)
+    elif isinstance(value, float):
+        if not isfinite(value):
+            raise ValueError(f"JSON has no {value}")
+    elif value is not None and not isinstance(value, str | int):
+        raise ValueError(f"JSON has no form for the type {type(value).__name__}")

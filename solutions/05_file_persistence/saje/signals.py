@@ -1,167 +1,93 @@
-"""How processes are asked to stop, the same on every platform."""
+"""Stopping: when the app is asked to stop, and when its main process is gone."""
 
-import asyncio
-import faulthandler
 import os
 import signal
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from multiprocessing import parent_process
-from queue import Empty, SimpleQueue
+from multiprocessing import current_process, parent_process
+from threading import Thread
 
 from sanic.log import logger
-from sanic.worker.constants import ProcessState
 from sanic.worker.manager import WorkerManager
 
-MAX_DRAIN = 86_400  # seconds: a day
-GRACE = 3.0
-"""Seconds after the drain until what still runs is killed: more than the worker needs
-to record what it has interrupted."""
-START = 2.0
-"""Seconds that servers get to start in once a stop is wanted."""
-AGAIN = 2.0
-"""Seconds between two signals to what has to stop."""
-LOOK = 0.1
-"""Seconds between two looks at all that."""
+ONE_PRESS = 1.0
+"""Seconds within which a second stop signal counts as the same press of Ctrl+C."""
 
 
 def on_stop(stop: Callable[[], None]) -> None:
-    """Call a function when this process is asked to stop.
+    """Call a function whenever this process is asked to stop.
 
-    Ctrl+C in a terminal asks twice: the terminal signals every process, and
-    then Sanic signals its own. So `stop` must bear being called again. It is
-    called between any two steps of the program: it should do no more than set
-    a flag.
-    """
-    for number in _stop_signals():
-        signal.signal(number, lambda number, frame: stop())
-
-
-def end_within(seconds: float) -> None:
-    """End this process with status 1 unless it ends by itself in time.
-
-    A task that never gives the event loop back would otherwise keep the
-    process, and Sanic with it, from ending at all. The traceback that is
-    printed then shows the line at which that task was.
-    """
-    faulthandler.dump_traceback_later(max(seconds, 0.001), exit=True)
-
-
-def stop_gracefully(manager: WorkerManager, seconds: float) -> None:
-    """Stop all that Sanic manages at the first signal, and kill what does not stop.
-
-    Sanic answers a second Ctrl+C with SIGKILL for its whole process group: jobs
-    that were about to end are lost. And its signal handler talks to Sanic's Manager
-    over the connection that the interrupted code may just be using: the answers
-    get mixed up. Here the handlers only note the signal, and a thread acts on it.
-
-    Call this in the main process, after Sanic has installed its own handlers.
+    One Ctrl+C arrives twice: the terminal signals every process of the app, and then
+    Sanic signals the ones that it manages.
 
     Args:
-        manager: Sanic's, `app.manager`.
-        seconds: What every process gets to end in. What still runs GRACE later is
-            killed.
-
-    Raises:
-        ValueError: That is no number from 0 to MAX_DRAIN.
+        stop: Runs between any two steps of the program, and possibly more than once,
+            so it should do no more than set a flag.
     """
-    if not isinstance(seconds, int | float) or not 0 <= seconds <= MAX_DRAIN:
-        raise ValueError(
-            f"SAJE_DRAIN must be seconds, from 0 to {MAX_DRAIN}; it is {seconds!r}"
-        )
-    received: SimpleQueue[int] = SimpleQueue()  # its put() may interrupt anything
-    for number in _stop_signals():
-        signal.signal(number, lambda number, frame: received.put(number))
-    threading.Thread(
-        target=_stop_at_signal, args=(manager, seconds, received), daemon=True
-    ).start()
+    for name in ("SIGINT", "SIGTERM", "SIGBREAK"):  # SIGBREAK only exists on Windows
+        if number := getattr(signal, name, None):
+            signal.signal(number, lambda number, frame: stop())
 
 
-def _stop_at_signal(
-    manager: WorkerManager, seconds: float, received: SimpleQueue[int]
-) -> None:
-    number = received.get()
-    logger.info("Received signal %s. Shutting down.", signal.Signals(number).name)
-    began = time.monotonic()
-    # A signal to a server that still starts would break it off.
-    while not _have_started(manager) and time.monotonic() < began + START:
-        time.sleep(LOOK)
-    # As app.m.terminate() does it in a server.
-    manager.monitor_publisher.send("__TERMINATE__")
-    began = asked = time.monotonic()
-    while (left := began + seconds + GRACE - time.monotonic()) > 0:
-        with suppress(Empty):
-            received.get(timeout=min(left, LOOK))
-            logger.info("Stopping already, within %.1f s.", left)
-        # A server loses a signal that comes in the very moment when it has started.
-        if time.monotonic() > asked + AGAIN:
-            _signal_all(manager, signal.SIGINT)
-            asked = time.monotonic()
-    while True:
-        _signal_all(manager, getattr(signal, "SIGKILL", signal.SIGTERM))
-        with suppress(OSError, EOFError):  # Sanic's Manager has just ended
-            _have_started(manager)
-        time.sleep(LOOK)
+def stop_gracefully(manager: WorkerManager) -> None:
+    """Make a stop signal to the main process a message to Sanic's manager.
 
+    Sanic's own handler does all of its work right there, in the middle of whatever the
+    signal interrupted, and it takes the second half of one Ctrl+C for a wish to kill.
 
-def _have_started(manager: WorkerManager) -> bool:
-    """Tell whether each server serves, or has ended before it did."""
-    for process in list(manager.transient_processes):
-        state = manager.worker_state.get(process.name, {})
-        if not state.get("server") or state.get("serving"):
-            continue
-        if process.exitcode is None:
-            return False
-        # A Ctrl+C ended it. Sanic would wait for it without end.
-        state["state"] = ProcessState.ACKED.name
-        manager.worker_state[process.name] = state
-    return True
-
-
-def _signal_all(manager: WorkerManager, number: int) -> None:
-    for process in list(manager.processes):
-        if process.exitcode is None:
-            with suppress(ProcessLookupError):
-                os.kill(process.pid, number)
-
-
-def stop_once(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
-    """Stop a server at a signal, and pass over those that follow on its heels.
-
-    One Ctrl+C signals a server twice, from the terminal and from Sanic. A second
-    stop of its loop would break off its clean-up: "Event loop stopped before
-    Future completed". Call this in a server, when Sanic has installed its own
-    handlers.
+    Args:
+        manager: Sanic's, from `app.manager`. Call this after Sanic has installed its
+            own handlers, which it has in `main_process_ready`.
     """
-    stopped_at = float("-inf")
+    asked_at: float | None = None
 
-    def handle() -> None:
-        nonlocal stopped_at
-        # A stop that came before the loop ran for good is lost: then again.
-        if loop.time() > stopped_at + AGAIN / 2:
-            stopped_at = loop.time()
-            stop()
+    def ask() -> None:
+        nonlocal asked_at
+        if asked_at is None:
+            asked_at = time.monotonic()
+            logger.info("Shutting down. Press Ctrl+C again to kill.")
+            manager.monitor_publisher.send("__TERMINATE__")  # as app.m.terminate() does
+        elif time.monotonic() > asked_at + ONE_PRESS:
+            logger.info("Shutdown interrupted. Killing.")
+            manager.kill()
 
-    for number in _stop_signals():
-        with suppress(NotImplementedError):  # Windows
-            loop.add_signal_handler(number, handle)
-
-
-def ignore_stop() -> None:
-    """Pass over every further signal: this process is stopping already."""
-    for number in _stop_signals():
-        signal.signal(number, signal.SIG_IGN)
+    on_stop(ask)
 
 
-def orphaned() -> bool:
-    """Tell whether the process that started this one is gone, as after kill -9."""
-    parent = parent_process()
-    return parent is not None and not parent.is_alive()
+def stop_app() -> None:
+    """Ask the main process to stop the whole app."""
+    if (main := parent_process()) and main.pid:
+        os.kill(main.pid, signal.SIGTERM)
 
 
-def _stop_signals() -> list[signal.Signals]:
-    # SIGBREAK is Ctrl+Break on Windows.
-    names = ("SIGINT", "SIGTERM", "SIGBREAK")
-    return [getattr(signal, name) for name in names if hasattr(signal, name)]
+def end_with_parent(others: Iterable[int] = ()) -> None:
+    """End this process as soon as the process that started it is gone.
+
+    After a `kill -9` of the main process nobody is left to stop the others. Without
+    this they would run on, and hold the port.
+
+    Args:
+        others: The pids of processes that have to end, too.
+    """
+
+    def wait() -> None:
+        if parent := parent_process():
+            parent.join()
+            logger.error("The main process is gone: %s ends.", current_process().name)
+            for pid in others:
+                with suppress(OSError):  # it has ended already
+                    os.kill(pid, signal.SIGTERM)
+            os._exit(1)
+
+    Thread(target=wait, daemon=True).start()
+
+
+def guard(others: Iterable[int]) -> None:
+    """Prepare the process that holds the queue: it has to outlast the worker.
+
+    Args:
+        others: See `end_with_parent`.
+    """
+    on_stop(lambda: None)  # the main process ends it, after all the others
+    end_with_parent(others)

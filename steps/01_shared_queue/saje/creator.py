@@ -11,6 +11,7 @@ def create_saje(app: Sanic) -> None:
     Args:
         app: The application. Its config has the settings, SAJE_*.
     """
-
-    # TODO 1.1: write a main_process_start listener that puts a Manager's Queue
-    # on app.shared_ctx, as saje_queue.
+    # TODO 1.1: share one queue between all processes. Make it once, in the main
+    # process and before any other process starts, which is what the listener
+    # `main_process_start` is for. A Manager's Queue() can be passed to other processes.
+    # Everybody will look for it as `app.shared_ctx.saje_queue`.

@@ -8,7 +8,7 @@ bp = Blueprint("info", url_prefix="/v1")
 
 
 @bp.get("/info")
-# TODO 3.3: ask for the client: saje: SajeClient.
+# TODO 3.3: ask for the client, so that this handler need not know where the queue is.
 async def info(request: Request) -> HTTPResponse:
     """Report on this process, the queue and every process that Sanic manages."""
     this = request.app.m
@@ -17,7 +17,7 @@ async def info(request: Request) -> HTTPResponse:
             "sanic": __version__,
             "process": this.name,
             "pid": this.pid,
-            # TODO 3.3: let the client tell: saje.depth().
+            # TODO 3.3: let the client count.
             "queue_depth": request.app.shared_ctx.saje_queue.qsize(),
             "workers": {
                 name: {"pid": worker.get("pid"), "state": worker.get("state")}

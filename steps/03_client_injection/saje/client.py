@@ -3,31 +3,37 @@
 from queue import Queue
 from typing import Any
 
-from saje.model import encode
+# TODO 3.2: import encode from saje.model.
 
 
 class SajeClient:
     """Sends jobs to the worker.
 
-    There is one in every server process; they all share one queue.
+    There is one client in each server process. They all share one queue.
     """
 
     def __init__(self, queue: Queue[str]) -> None:
+        """Create a client.
+
+        Args:
+            queue: The queue that the worker reads.
+        """
         self.queue = queue
 
-    async def send(self, job_definition: dict[str, Any] | str) -> None:
+    async def send(self, job_definition: dict[str, Any]) -> None:
         """Put a job on the queue.
 
         Args:
-            job_definition: `task`, `uid` and `kwargs` of the job, as a
-                dictionary or as the JSON text of one.
+            job_definition: The `task`, `uid` and `kwargs` of the job.
 
         Raises:
-            ValueError: The definition cannot be written as JSON.
+            ValueError: The definition can't be written as JSON.
+            EOFError, OSError: The queue is gone.
         """
-        # TODO 3.2: put the job on the queue as JSON text: encode() a dictionary,
-        # leave a string as it is.
+        # TODO 3.2: put the job on the queue. The worker expects one line of JSON, so
+        # that a message means the same to every process, and nothing that JSON can't
+        # hold may get that far.
 
     def depth(self) -> int:
-        """Return how many jobs wait on the queue, taken by no worker yet."""
+        """Return how many jobs are waiting on the queue for the worker."""
         return self.queue.qsize()

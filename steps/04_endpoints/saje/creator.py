@@ -1,15 +1,16 @@
 """create_saje(app): wires SAJE into Sanic. The only file that knows both."""
 
-import asyncio
-from functools import partial
 from importlib import import_module
-from multiprocessing import Manager
+from multiprocessing import active_children
+from multiprocessing.managers import SyncManager
 
 from sanic import Request, Sanic
 
 from saje.client import SajeClient
-from saje.signals import ignore_stop, stop_gracefully, stop_once
+from saje.signals import end_with_parent, guard, stop_gracefully
 from saje.worker import worker
+
+DAY = 86_400  # seconds
 
 
 def create_saje(app: Sanic) -> None:
@@ -17,24 +18,26 @@ def create_saje(app: Sanic) -> None:
 
     Args:
         app: The application. Its config has the settings, SAJE_*.
+
+    Raises:
+        SystemExit: A setting can't be used. The message says what to change.
     """
-    # Seconds that running jobs get to end in, when the server stops.
-    app.config.setdefault("SAJE_DRAIN", 5)
-    app.config.GRACEFUL_SHUTDOWN_TIMEOUT = app.config.SAJE_DRAIN  # for requests, too
+    # Seconds that running jobs, and requests, get to finish after a stop signal.
+    drain = app.config.setdefault("SAJE_DRAIN", 5)
+    if type(drain) not in (int, float) or not 0 <= drain <= DAY:
+        raise SystemExit(f"SAJE_DRAIN must be seconds, from 0 to {DAY}, not {drain!r}.")
+    app.config.GRACEFUL_SHUTDOWN_TIMEOUT = drain
+    # If you give Sanic() a log_config, name it here for the worker as well.
+    app.config.setdefault("SAJE_LOG_CONFIG", None)
     # Every process has a registry of its own. This fills the servers'.
     import_module(app.config.SAJE_TASKS)
 
-    @app.after_server_start
-    async def started(app: Sanic) -> None:
-        stop_once(asyncio.get_running_loop(), partial(app.stop, terminate=False))
-
-    @app.before_server_stop
-    async def stopping(app: Sanic) -> None:
-        ignore_stop()
-
     @app.main_process_start
     async def start(app: Sanic) -> None:
-        manager = Manager()
+        # As Manager() does it, but with a function that runs in the new process first.
+        # By now the only child of this process is Sanic's own Manager.
+        manager = SyncManager()
+        manager.start(guard, ([child.pid for child in active_children()],))
         app.shared_ctx.saje_queue = manager.Queue()
 
     @app.main_process_ready
@@ -45,14 +48,17 @@ def create_saje(app: Sanic) -> None:
             {
                 "saje_queue": app.shared_ctx.saje_queue,
                 "drain": app.config.SAJE_DRAIN,
+                "log_config": app.config.SAJE_LOG_CONFIG,
+                "debug": app.debug,
                 "tasks": app.config.SAJE_TASKS,
             },
-            transient=True,  # a reload of the code restarts it
+            transient=True,  # restarted when the code is reloaded
         )
-        stop_gracefully(app.manager, app.config.SAJE_DRAIN)
+        stop_gracefully(app.manager)
 
     @app.before_server_start
     async def setup_saje(app: Sanic) -> None:
+        end_with_parent()
         app.ctx.saje = SajeClient(app.shared_ctx.saje_queue)
 
     def get_client(request: Request) -> SajeClient:

@@ -2,100 +2,78 @@
 
 import asyncio
 import inspect
-import json
-from collections.abc import Callable
-from contextlib import suppress
-from threading import Thread
 from typing import Any, Self
 from uuid import UUID
 
+import ujson
 from sanic.log import logger
 
 from saje.model import Interrupted, describe
 from saje.task import Task
+from saje.threads import in_thread
 
 THREADS = 8
-"""Blocking tasks that run at a time. More would only share the same cores."""
+"""Blocking tasks that run at a time. More of them would only share the same cores."""
 
 _slots = asyncio.Semaphore(THREADS)
 
 
 class Job:
-    """One execution of a task. Lives in the worker, while the job runs."""
+    """One execution of a task. Lives in the worker, as long as the job runs."""
 
     def __init__(self, uid: UUID, task: str, kwargs: dict[str, Any]) -> None:
+        """Create a job. It runs when `execute` is awaited.
+
+        Args:
+            uid: The identifier that its submitter was given.
+            task: The name of a registered task.
+            kwargs: The arguments for the task.
+        """
         self.uid = uid
         self.task = task
         self.kwargs = kwargs
+        self.interrupted = False
+        """Set by the scheduler before it cancels the job. A CancelledError alone can't
+        tell who cancelled: a task may cancel itself."""
 
     @classmethod
     def create(cls, message: str) -> Self:
-        """Make a job of a message from the queue.
+        """Make a job from a message of the queue.
 
         Args:
             message: JSON, as `SajeClient.send` wrote it.
 
+        Returns:
+            The job.
+
         Raises:
-            ValueError: The message is not a job.
+            ValueError: The message isn't a job.
         """
         try:
-            data = json.loads(message)
+            data = ujson.loads(message)
             return cls(UUID(data["uid"]), data["task"], data["kwargs"])
-        except (AttributeError, KeyError, TypeError, RecursionError) as error:
-            raise ValueError(f"not a job: {message!r:.200}") from error
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise ValueError(f"{message!r:.200} isn't a job: {error!r}") from error
 
     async def execute(self) -> None:
-        """Run the task to its end and log the outcome, whatever it is."""
-        logger.info("Job %s started: %s", self.uid, self.task)
-        # TODO 4.4: log how it ended: "Job %s succeeded: %s" with the result, or
-        # "Job %s failed: %s" with describe(error) for whatever was raised. For a
-        # job that was cancelled from outside, that is Interrupted().
+        """Run the task to its end, and log the outcome, whatever it is."""
+        # TODO 4.4: await self._call(), and turn whatever happens into a state and an
+        # outcome: "succeeded" with {"result": result}, or "failed" with {"error":
+        # describe(error)}. A task may raise anything, SystemExit included, and must not
+        # take the worker with it. If the scheduler has set self.interrupted, the error
+        # to describe is Interrupted(). Whoever looks into the log wants the traceback
+        # of an error. Then log the outcome in this form:
+        # logger.info("Job %s %s: %.200s", self.uid, state, outcome)
         await self._call()
 
     async def _call(self) -> Any:
-        # TODO 4.3: find the task by its name and call its run: a coroutine
-        # function here, any other with in_thread(). Until then, just greet.
-        name = self.kwargs.get("name", "World")
-        logger.info("Hello, %s.", name)
-        await asyncio.sleep(self.kwargs.get("seconds", 3.0))
-        logger.info("Goodbye, %s.", name)
+        if self.task not in Task.registry:
+            raise LookupError(f"There is no task {self.task!r}.")
+        # TODO 4.3: create an instance of the task and call its `run` with self.kwargs.
+        # `async def run` belongs on the event loop. `def run` computes or blocks, so it
+        # belongs in a thread, and has to wait for one of the _slots. Call
+        # self._started() right before the work begins, and return the result.
 
-    def _cancelled(self) -> bool:
-        current = asyncio.current_task()
-        return current is not None and current.cancelling() > 0
-
-
-async def in_thread(function: Callable[..., Any], /, **kwargs: Any) -> Any:
-    """Call a blocking function without blocking the event loop.
-
-    `asyncio.to_thread` would do, but for the end: Python waits for its
-    threads, and a thread cannot be cancelled. Daemon threads do not hold up a
-    worker that has to stop.
-
-    Returns and raises what the function returns and raises.
-    """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Any] = loop.create_future()
-
-    def settle(result: Any, error: BaseException | None) -> None:
-        if future.done():  # cancelled meanwhile
-            return
-        if isinstance(error, StopIteration):  # no future takes one
-            error = RuntimeError(f"the task raised {error!r}")
-        if error is None:
-            future.set_result(result)
-        else:
-            future.set_exception(error)
-
-    def call() -> None:
-        result, error = None, None
-        try:
-            result = function(**kwargs)
-        except BaseException as raised:
-            error = raised
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(settle, result, error)
-
-    async with _slots:
-        Thread(target=call, name=function.__qualname__, daemon=True).start()
-        return await future
+    async def _started(self) -> None:
+        """Log that the job runs. Call this once nothing is left to wait for."""
+        logger.info("Job %s started: %s", self.uid, self.task)

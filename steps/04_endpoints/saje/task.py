@@ -22,8 +22,10 @@ class Task(ABC):
         Raises:
             TypeError: It has no name, or another task has the same one.
         """
-        # TODO 4.1: put cls in Task.registry under its name. Refuse a class that
-        # has no name of its own, and a name that is taken.
+        # TODO 4.1: Python calls this for every subclass that is defined. Register cls
+        # under its name, so that both processes can find it. Without a name of its own
+        # (an inherited one would replace the parent), or with a name that is taken, it
+        # could never be found: raise TypeError, and don't register it.
 
     @abstractmethod
     def run(self, *args: Any, **kwargs: Any) -> Any:

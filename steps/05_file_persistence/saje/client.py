@@ -1,47 +1,59 @@
 """SajeClient: the application's side of the queue."""
 
-import json
 from queue import Queue
 from typing import Any
 from uuid import UUID
 
 from saje.backend import Backend
-from saje.model import JobDetails, JobState, encode, now
+from saje.model import JobDetails, JobState, describe, encode, now
 
 
 class SajeClient:
     """Sends jobs to the worker and asks how they are doing.
 
-    There is one in every server process; they all share one queue.
+    There is one client in each server process. They all share one queue.
     """
 
     def __init__(self, queue: Queue[str], backend: Backend) -> None:
+        """Create a client.
+
+        Args:
+            queue: The queue that the worker reads.
+            backend: Where jobs are recorded.
+        """
         self.queue = queue
         self.backend = backend
 
-    async def send(self, job_definition: dict[str, Any] | str) -> None:
+    async def send(self, job_definition: dict[str, Any]) -> None:
         """Record a job as queued and put it on the queue.
 
         Args:
-            job_definition: `task`, `uid` and `kwargs` of the job, as a
-                dictionary or as the JSON text of one.
+            job_definition: The `task`, `uid` and `kwargs` of the job.
 
         Raises:
-            KeyError: One of the three is missing.
-            ValueError: The definition cannot be written as JSON.
-            OSError: The job could not be recorded. It is not queued then.
+            ValueError: The definition can't be written as JSON.
+            OSError: The job could not be recorded, and it isn't queued.
+            EOFError: The queue is gone, and the job is recorded as failed.
         """
-        # TODO 5.4: make a dictionary of a string. Store the job as queued, with
-        # its task, kwargs and submitted_at, before it goes on the queue.
-        if not isinstance(job_definition, str):
-            job_definition = encode(job_definition)
-        self.queue.put_nowait(job_definition)
+        # TODO 5.4: record the job as queued, with its task, kwargs and submitted_at, and
+        # then put it on the queue. In this order, because the worker may have the
+        # message before put_nowait() returns. encode() the whole message before
+        # anything is stored, so that a job that is refused leaves no trace. If the
+        # queue is gone (EOFError, OSError), record the job as failed, with the error
+        # and finished_at, before you let the exception out.
+        self.queue.put_nowait(encode(job_definition))
 
     async def fetch(self, uid: UUID) -> JobDetails | None:
-        """Return what is known of a job, or None for an unknown uid."""
-        # TODO 5.4: ask the backend.
-        return None
+        """Look a job up.
+
+        Args:
+            uid: The job.
+
+        Returns:
+            What is known about the job, or None if the uid is unknown.
+        """
+        return None  # TODO 5.4: ask the backend.
 
     def depth(self) -> int:
-        """Return how many jobs wait on the queue, taken by no worker yet."""
+        """Return how many jobs are waiting on the queue for the worker."""
         return self.queue.qsize()

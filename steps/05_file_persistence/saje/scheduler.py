@@ -1,72 +1,69 @@
 """Scheduler: from the queue to running asyncio tasks."""
 
 import asyncio
+import faulthandler
 from queue import Empty, Queue
-from threading import Thread
 
 from sanic.log import logger
 
 from saje.backend import Backend
 from saje.job import Job
-from saje.signals import end_within, orphaned
+from saje.signals import stop_app
+from saje.threads import in_thread
 
 LOOK_UP = 0.2
-"""Seconds between two looks up from an empty queue: is it time to stop? No job
-waits for this: `get` returns at once when there is one."""
+"""Seconds after which a receiver that waits for a message checks whether to stop. This
+delays no job, because `get` returns as soon as there is a message."""
 
 GRACE = 1.0
-"""Seconds that jobs get to record that they were interrupted."""
+"""Seconds that jobs get after the drain to record that they were interrupted."""
 
 
 class Scheduler:
     """Takes messages off the queue and runs them, all at the same time."""
 
-    def __init__(self, queue: Queue[str], backend: Backend, drain: float) -> None:
+    def __init__(self, queue: Queue[str], drain: float, backend: Backend) -> None:
+        """Create a scheduler. Nothing runs before `run` is called.
+
+        Args:
+            queue: Where the messages come from.
+            drain: Seconds that running jobs get to finish after `stop`.
+            backend: Where the jobs record their states.
+        """
         self.queue = queue
-        self.backend = backend
         self.drain = drain
-        self.jobs: set[asyncio.Task[None]] = set()  # until each has ended
+        self.backend = backend
+        self.jobs: dict[asyncio.Task[None], Job] = {}  # until each has ended
         self.stopping = False
 
     async def run(self) -> None:
-        """Run jobs until `stop` is called, then let them end."""
-        loop = asyncio.get_running_loop()
-        received: asyncio.Future[None] = loop.create_future()
-
-        def receive() -> None:
-            try:
-                self._receive(loop)
-            except Exception as error:
-                loop.call_soon_threadsafe(received.set_exception, error)
-            else:
-                loop.call_soon_threadsafe(received.set_result, None)
-
-        # Not in asyncio's own threads: asyncio.run() would wait for this one even
-        # after something else has ended the loop.
-        Thread(target=receive, daemon=True).start()
-        await received
-        await self._drain()
+        """Run jobs until `stop` is called, then let them finish."""
+        try:
+            await in_thread(self._receive, loop=asyncio.get_running_loop())
+        except (EOFError, OSError):
+            if not self.stopping:
+                logger.critical("The queue is gone, with its jobs. Stopping the app.")
+                stop_app()
+        finally:
+            await self._drain()
+            logger.info("Drained. Jobs left: %d", len(self.jobs))
 
     def stop(self) -> None:
-        """Take no more jobs. Safe to call from a signal handler, and twice."""
-        self.stopping = True
+        """Take no more messages. Safe to call from a signal handler, and twice."""
+        if not self.stopping:
+            self.stopping = True
+            # A task that never yields to the event loop would keep the process, and
+            # with it the whole app, from exiting. This prints where the task is stuck.
+            faulthandler.dump_traceback_later(self.drain + GRACE, exit=True)
 
     def _receive(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Wait for messages, in a thread: `get` blocks, and the loop must not."""
+        """Wait for messages, in a thread, because `get` would block the loop."""
         while not self.stopping:
             try:
                 message = self.queue.get(timeout=LOOK_UP)
             except Empty:
-                pass
-            except (EOFError, OSError):  # the Manager's process is gone
-                self.drain = 0
-                self.stop()
-            else:
-                loop.call_soon_threadsafe(self._start, message)
-            if orphaned():
-                self.drain = 0
-                self.stop()
-        end_within(self.drain + GRACE)
+                continue
+            loop.call_soon_threadsafe(self._start, message)
 
     def _start(self, message: str) -> None:
         try:
@@ -75,16 +72,22 @@ class Scheduler:
             logger.error("Skipped a message: %s", error)
             return
         task = asyncio.create_task(job.execute())
-        self.jobs.add(task)
-        task.add_done_callback(self.jobs.discard)
+        self.jobs[task] = job
+        task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        job = self.jobs.pop(task)
+        if not task.cancelled() and (error := task.exception()):
+            logger.error("Job %s has no outcome.", job.uid, exc_info=error)
 
     async def _drain(self) -> None:
-        """Give the jobs that still run time to end, then interrupt them."""
+        """Give running jobs time to finish, then interrupt them."""
         if not self.jobs:
             return
         logger.info("Jobs still running: %d; waiting %s s", len(self.jobs), self.drain)
         _, late = await asyncio.wait(self.jobs, timeout=self.drain)
         for task in late:
+            self.jobs[task].interrupted = True
             task.cancel()
         if late:
             await asyncio.wait(late)
