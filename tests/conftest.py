@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import sys
@@ -12,6 +13,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -19,9 +21,15 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "harness"))
 
-from app_server import AppServer, Checkpoint, StartServer  # noqa: E402
+from app_server import AppServer, Checkpoint, Overslept, StartServer  # noqa: E402
+from causes import in_the_code  # noqa: E402
+
+from workshop.suites import BOTH_COME_UP  # noqa: E402
 
 FAILURE = pytest.StashKey[str]()
+SERVERS = pytest.StashKey[list[AppServer]]()
+"""The servers that a test has used, the latest one last."""
+LONGEST = 2000  # characters of what a test got
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -79,40 +87,62 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     report(session.config, {"todos": todos})
 
 
-def read(file: Path) -> str:
-    """Return the text of a file, or nothing when it is not there."""
+def read_text(file: Path) -> str:
+    """Return the text of a file, which is empty if there is no such file."""
     return file.read_text("utf-8", "replace") if file.exists() else ""
 
 
-def in_words(item: pytest.Item, error: BaseException, traceback: str) -> str:
-    """Return a failure as a learner reads it."""
-    todo = todo_of(item)
-    if todo is None:
-        return f"{title_of(item)}\n{error if str(error) else traceback}"
+def in_words(
+    item: pytest.Item, excinfo: pytest.ExceptionInfo[BaseException], traceback: str
+) -> str:
+    """Describe a failure as a learner reads it.
+
+    Args:
+        item: The test.
+        excinfo: What it raised.
+        traceback: The same as pytest shows it.
+
+    Returns:
+        The behaviour, what was done, what came back, the causes, and where to look.
+    """
+    todo, error = todo_of(item), excinfo.value
     text = str(error)
-    if not isinstance(error, Checkpoint):
-        got = f"an answer that the test cannot use:\n{traceback[-1000:]}"
-        server = getattr(item, "funcargs", {}).get("server")
-        text = f"got:      {got}"
-        if isinstance(server, AppServer):
-            text = str(server.failed("another one", got))
+    if todo is None:
+        return f"{title_of(item)}\n{text or traceback}"
     files = files_of_todos(suite_of(item))
-    file = files[todo]
-    # The cause may be in the file of another todo.
-    where = re.search(r"^cause: +(\w+/\w+\.py)", text, re.MULTILINE)
-    if where and where[1] != file:
-        file = where[1]
-        todo = next((todo for todo in files if files[todo] == file), todo)
+    file, app = files[todo], app_of(item.config, suite_of(item))
+    servers = item.stash.get(SERVERS, [])
+    if not isinstance(error, Checkpoint) or "did: " not in text:
+        expected = statement(excinfo)
+        # pytest's own explanation goes on with a diff, after an empty line.
+        got = re.split(r"\n\s*\n|\nassert ", text.removeprefix("assert "))[0]
+        if not isinstance(error, AssertionError):
+            got = f"{error!r}, from an answer that the test can't use"
+        text = f"got:      {got[:LONGEST]}\nexpected: {expected}"
+        if servers:
+            text = str(servers[-1].failed(expected, got[:LONGEST]))
+    # What was seen goes first. What is read from the code is a guess, and says so.
+    suspects = files.values() if BOTH_COME_UP in text else [file]
+    if read := in_the_code(app, suspects):
+        text += f"\nperhaps:  {read}"
     still = ""
-    if files[todo] != file:
-        still = ", but the cause comes first"
-    elif f"TODO {todo}" in read(app_of(item.config, suite_of(item)) / file):
+    if f"TODO {todo}" in read_text(app / file):
         still = ", whose comment is still there"
     return (
         f"{title_of(item)}\n{text}\n"
         f"file:     {file} (TODO {todo}{still})\n"
         f"hint:     python3 -m workshop hint {todo}"
     )
+
+
+def statement(excinfo: pytest.ExceptionInfo[BaseException]) -> str:
+    """Return what a failed assert statement asked for, as it is written."""
+    source = dedent(str(excinfo.traceback[-1].statement))
+    with suppress(SyntaxError):
+        tree = ast.parse(source)
+        if isinstance(tree.body[0], ast.Assert):
+            return ast.unparse(tree.body[0].test)
+    return "no error"
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -128,10 +158,10 @@ def pytest_runtest_makereport(
         return
     error = call.excinfo.value if call.excinfo else None
     message = ""
-    if error is not None:
-        message = in_words(item, error, result.longreprtext)
+    if call.excinfo is not None:
+        message = in_words(item, call.excinfo, result.longreprtext)
         item.stash[FAILURE] = message
-        if isinstance(error, Checkpoint):
+        if isinstance(error, AssertionError):
             result.longrepr = message
     report(
         item.config,
@@ -188,13 +218,15 @@ class Servers:
         return server
 
     def boot(self, data: Path | None = None) -> AppServer:
-        """Start the app; when it did not start once, do not wait for it again."""
+        """Start the app, unless it is clear by now that it can't start."""
         if self._broken:
             raise self._broken
         self._folder.mkdir(exist_ok=True)
         data = data or Path(mkdtemp(dir=self._folder))
         try:
             return AppServer(self._app, data)
+        except Overslept:  # the machine was too busy, which may have passed
+            raise
         except Checkpoint as failure:
             self._broken = failure
             raise
@@ -253,6 +285,8 @@ def start(
         mine.append(ours.boot(after.data) if after else ours.own())
         return mine[-1]
 
+    request.node.stash[SERVERS] = mine
+
     yield begin
     for server in mine:
         server.kill()
@@ -263,4 +297,6 @@ def server(
     request: pytest.FixtureRequest, servers: Callable[[pytest.Item], Servers]
 ) -> AppServer:
     """One server for all the tests that do not stop it."""
-    return servers(request.node).shared()
+    shared = servers(request.node).shared()
+    request.node.stash[SERVERS] = [shared]
+    return shared

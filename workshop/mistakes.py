@@ -1,8 +1,10 @@
-"""The tests of the tests: plausible wrong answers, each of which must be caught.
+"""The tests of the tests: wrong answers must be caught, and right ones must pass.
 
-A mistake is a small change of a step's solution: tests/mistakes/NN_name/<name>.toml.
-The tests of its todo must fail with a message that has its words: who makes it is told
-what is wrong, and not only that something is.
+An answer is a small change of a step's solution: tests/mistakes/NN_name/<name>.toml.
+If it is wrong, a test of its todo must fail with a message that contains its words,
+because a learner should read what is wrong and not only that something is. If it says
+``right = true``, it is a right answer in another style, and all tests of its todo must
+pass.
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ class Mistake:
     todo: str
     """The id of the todo whose tests must catch it."""
     words: tuple[str, ...]
-    """What the message must contain."""
+    """What the message must contain. A right answer has none."""
+    right: bool
+    """Whether the answer is right, only written in another style."""
     edits: tuple[Edit, ...]
 
     @property
@@ -92,7 +96,8 @@ def read_mistake(step: Step, path: Path) -> Mistake:
         name=path.stem,
         title=value(table, "title", str, where),
         todo=value(table, "todo", str, where),
-        words=texts(table, "words", where),
+        words=texts({"words": [], **table}, "words", where),
+        right=table.get("right") is True,
         edits=tuple(
             Edit(
                 file=value(edit, "file", str, where),
@@ -104,6 +109,6 @@ def read_mistake(step: Step, path: Path) -> Mistake:
     )
     if mistake.todo not in {todo.id for todo in step.todos}:
         raise WorkshopError(f"{where}: the step has no todo {mistake.todo}.")
-    if not mistake.words:
-        raise WorkshopError(f"{where}: words must not be empty.")
+    if mistake.right == bool(mistake.words):
+        raise WorkshopError(f"{where}: it needs either words or `right = true`.")
     return mistake

@@ -317,6 +317,10 @@ def judge_mistake(
     if broken := run.broken():
         problem = f"{name}: {broken}; pytest said:\n{end_of_log(run)}"
         verdict = "the run broke"
+    elif mistake.right:
+        if failed:
+            problem = f"{name} is a right answer, but:\n{message}"
+        verdict = "red, but right" if failed else "right, and green"
     elif not failed:
         problem = f"{name}: no test of TODO {mistake.todo} fails."
         verdict = "not caught"
