@@ -225,7 +225,7 @@ def test_mistakes(workshop: RunWorkshop, small: Repository) -> None:
     ("old", "new", "message"),
     [
         ('todo = "1.1"', 'todo = "2.1"', "the step has no todo 2.1"),
-        ('["the [answer] is 42"]', "[]", "words must not be empty"),
+        ('["the [answer] is 42"]', "[]", "it needs either words or"),
         ('title = "A wrong number"', "", "title must be a str"),
         ("[[edit]]", "[[edits]]", "edit must be a list"),
         ('"six * 7"', '"eight"', "app/answer.py of the solution does not have"),
