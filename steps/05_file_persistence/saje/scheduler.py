@@ -15,7 +15,7 @@ LOOK_UP = 0.2
 """Seconds after which a receiver that waits for a message checks whether to stop. This
 delays no job, because `get` returns as soon as there is a message."""
 
-GRACE = 1.0
+GRACE = 3.0
 """Seconds that jobs get after the drain to record that they were interrupted."""
 
 
