@@ -1,4 +1,4 @@
-"""The usual mistakes, by the marks they leave in an app's log and in its code."""
+"""Common mistakes, by the marks that they leave in an app's log and in its code."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 
 LISTENERS = {
     "Manager": (
-        # The second works, too: the servers have not been started yet.
+        # The second one works as well, because no server has been started yet.
         ("main_process_start", "main_process_ready"),
-        "elsewhere each process makes its own, or too late",
+        "anywhere else every process makes one of its own, or makes it too late",
     ),
     "manage": (
         ("main_process_ready",),
-        "app.manager is there only then, and only in the main process",
+        "app.manager exists only from then on, and only in the main process",
     ),
 }
 """In which listeners a call belongs, and what goes wrong elsewhere."""
@@ -24,44 +24,44 @@ NOT_SHARED = {
     "queue.Queue": "its lock cannot be pickled for another process",
     "queue.SimpleQueue": "it cannot be pickled for another process",
     "asyncio.Queue": "it lives on one event loop, in one process",
-    "multiprocessing.Queue": "it belongs to the start method it was made under "
-    "(sanic issues 2751, 2789)",
+    "multiprocessing.Queue": "it belongs to the start method that was in force "
+    "when it was made (sanic issues 2751, 2789)",
     "collections.deque": "each process gets a copy",
     "dict": "each process gets a copy",
     "list": "each process gets a copy",
 }
-"""What people put on shared_ctx, and why it is not shared."""
+"""What people put on shared_ctx, and why that isn't shared."""
 
 MARKS = {
-    "was added to shared_ctx. It may not": "what is put on app.shared_ctx must be "
-    "made for sharing: take multiprocessing's Manager().Queue()",
+    "was added to shared_ctx. It may not": "an object on app.shared_ctx has to be "
+    "made for sharing, as multiprocessing's Manager().Queue() is",
     "cannot pickle": "an argument of manage(), or an object on app.shared_ctx, cannot "
     "be pickled for another process",
     "Can't pickle": "an argument of manage(), or an object on app.shared_ctx, cannot "
-    "be pickled for another process: it must be found by its name in a module",
+    "be pickled for another process, because it has no name in a module",
     "missing 1 required positional argument: 'saje'": "the client is registered too "
-    "late, or not at all, or the parameter has no annotation: call "
+    "late or not at all, or the parameter has no annotation. Call "
     "app.ext.add_dependency() in create_saje() itself, and write `saje: SajeClient`",
-    "has no attribute 'saje'": "app.ctx.saje is not there: each server makes its own "
-    "client, in before_server_start",
+    "has no attribute 'saje'": "app.ctx.saje doesn't exist, because each server has to "
+    "make a client of its own in before_server_start",
     "SimpleNamespace' object has no attribute 'saje_queue'": "app.ctx belongs to one "
-    "process; the queue is on app.shared_ctx",
-    "has no attribute 'saje_queue'": "app.shared_ctx.saje_queue is not there: it is "
-    "put there in main_process_start, and a reload does not run that again",
-    "Task exception was never retrieved": "an exception in a task on the loop was seen "
-    "by nobody: catch it where the job is executed",
-    "no running event loop": "the loop was used from a thread: go through "
+    "process, and the queue is on app.shared_ctx",
+    "has no attribute 'saje_queue'": "app.shared_ctx.saje_queue doesn't exist. "
+    "main_process_start puts it there, and a reload does not run that again",
+    "Task exception was never retrieved": "nobody saw an exception in a task on the "
+    "loop, so catch it where the job is executed",
+    "no running event loop": "a thread used the loop directly, instead of "
     "loop.call_soon_threadsafe()",
-    "Set of Tasks/Futures is empty": "asyncio.wait() was given no task to wait for: "
-    "ask first whether there are any, `if late:`",
+    "Set of Tasks/Futures is empty": "asyncio.wait() refuses an empty set, so check "
+    "first whether there is a task to wait for: `if late:`",
     "Passing coroutines is forbidden": "asyncio.wait() takes tasks, not coroutines",
-    "address already in use": "the port was taken by another program: try again",
+    "address already in use": "another program took the port. Try again",
 }
-"""What the log says, and what that means."""
+"""What the log says, and what it means."""
 
 
 GIVEN = ("saje/model.py", "saje/signals.py", "saje/threads.py")
-"""Files in which no step has anything to write."""
+"""Files in which learners never have anything to write."""
 
 
 RECORD = r"(?m)^(?=\w+(?: \d+)? +\d{4}-\d\d-\d\d )"
@@ -79,10 +79,14 @@ def without_failed_tasks(log: str) -> str:
 
 
 def in_the_log(app: Path, log: str) -> str | None:
-    """Name the mistake that a log speaks of: a known one, or the last exception.
+    """Name the mistake that a log shows: a known one, or else the last exception.
 
-    Takes: ``app``, the folder of the app; ``log``, what it has printed.
-    Returns: None when the log speaks of none.
+    Args:
+        app: The folder of the app.
+        log: What the app has printed.
+
+    Returns:
+        The mistake in words, with its file and line if they are known, or None.
     """
     log = without_failed_tasks(log.replace("\n  ▐ ", " "))
     where = ""
@@ -92,7 +96,7 @@ def in_the_log(app: Path, log: str) -> str | None:
     own += r"|^│ ((?:app|saje)[/\\]\w+\.py|server\.py):(\d+)"
     for match in re.finditer(own, log, re.MULTILINE):
         file, line = filter(None, match.groups())
-        # What was given complains only of what it was called with.
+        # A given file only complains about what it was called with.
         if not (where and Path(file).as_posix() in GIVEN):
             where = f"{file}, line {line}: "
     name = r"^(?:╰ )?((?:[a-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Exit)\b.*)"
@@ -163,20 +167,23 @@ def wiring_mistakes(tree: ast.Module) -> Iterator[tuple[int, str]]:
                 and ast.unparse(argument.func) == "worker"
                 for argument in node.args
             ):
-                yield node.lineno, "give manage() the function: worker, without ()"
+                yield (
+                    node.lineno,
+                    "this calls worker() here. Give manage() the function, worker",
+                )
             if any(isinstance(argument, ast.Lambda) for argument in node.args):
                 yield (
                     node.lineno,
-                    "a lambda cannot be pickled for another process; give manage() a "
-                    "function that is found by its name in a module",
+                    "a lambda cannot be pickled for another process, because it has no "
+                    "name in a module. Give manage() a function that has one",
                 )
         elif isinstance(node, ast.With | ast.AsyncWith):
             for item in node.items:
                 if kind(item.context_expr, names) == "multiprocessing.Manager":
                     yield (
                         node.lineno,
-                        "the end of the with block ends the Manager's process, and the "
-                        "queue with it: manager = Manager()",
+                        "the Manager's process ends with the with block, and the "
+                        "queue ends with it. Use manager = Manager()",
                     )
         elif isinstance(node, ast.Assign):
             target = ast.unparse(node.targets[0])
@@ -188,22 +195,23 @@ def wiring_mistakes(tree: ast.Module) -> Iterator[tuple[int, str]]:
             ):
                 yield (
                     node.lineno,
-                    f"it is put on {target}; all look for app.shared_ctx.saje_queue",
+                    f"the queue is on {target}, but everybody looks for "
+                    "app.shared_ctx.saje_queue",
                 )
             if target.endswith("saje_queue") and ast.unparse(node.value).endswith(
                 ".Queue"
             ):
-                yield node.lineno, "that is not called: manager.Queue()"
+                yield node.lineno, "this is the method itself. Call it: manager.Queue()"
             if target.endswith("app.ctx.saje_queue"):
                 yield (
                     node.lineno,
-                    "app.ctx belongs to one process; put the queue on app.shared_ctx",
+                    "app.ctx belongs to one process. Put the queue on app.shared_ctx",
                 )
             elif target.endswith("shared_ctx.saje_queue") and made in NOT_SHARED:
                 yield (
                     node.lineno,
-                    f"{made} is not shared: {NOT_SHARED[made]}. "
-                    "Take multiprocessing's Manager().Queue()",
+                    f"{made} is not shared, because {NOT_SHARED[made]}. "
+                    "Use multiprocessing's Manager().Queue()",
                 )
 
 
@@ -218,27 +226,36 @@ def client_mistakes(tree: ast.Module) -> Iterator[tuple[int, str]]:
         called = ast.unparse(node.func)
         given = [ast.unparse(argument) for argument in node.args]
         if called == "SajeClient" and given[:1] == ["app"]:
-            yield node.lineno, "SajeClient takes the queue: app.shared_ctx.saje_queue"
+            yield node.lineno, "SajeClient takes the queue, app.shared_ctx.saje_queue"
         if not called.endswith("add_dependency") or len(given) < 2:
             continue
         if given[0] in functions:
-            yield node.lineno, "the type comes first: add_dependency(SajeClient, ...)"
+            yield (
+                node.lineno,
+                "the type comes first, as in add_dependency(SajeClient, ...)",
+            )
         if (function := functions.get(given[1])) is None:
             continue
         if any(argument.annotation is None for argument in function.args.args):
-            yield function.lineno, f"annotate it: `{function.name}(request: Request)`"
+            yield (
+                function.lineno,
+                f"annotate the parameter: `{function.name}(request: Request)`",
+            )
         if not any(isinstance(child, ast.Return) for child in ast.walk(function)):
             yield function.lineno, f"{function.name}() returns nothing"
 
 
 def uncalled(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """Yield where a question is named, but not asked: without () it is always true."""
+    """Yield each place that names a method without calling it, which is always true."""
     questions = {"self._ends_torn"}
     called = {id(n.func) for n in ast.walk(tree) if isinstance(n, ast.Call)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Name | ast.Attribute) and id(node) not in called:
             if (name := ast.unparse(node)) in questions:
-                yield node.lineno, f"{name} is always true: call it, {name}()"
+                yield (
+                    node.lineno,
+                    f"{name} is always true, because it isn't called: {name}()",
+                )
         elif (
             isinstance(node, ast.Call)
             and ast.unparse(node.func) == "on_stop"
@@ -246,8 +263,8 @@ def uncalled(tree: ast.Module) -> Iterator[tuple[int, str]]:
         ):
             yield (
                 node.lineno,
-                "that stops it at once: give the method itself, without (): "
-                "on_stop(scheduler.stop)",
+                "this calls stop() at once. Give on_stop() the method itself, "
+                "without (): on_stop(scheduler.stop)",
             )
 
 
@@ -281,7 +298,7 @@ def sleeping_coroutines(tree: ast.Module) -> Iterator[int]:
 
 
 def thread_mistakes(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """Yield each way to use the loop from the receiver's thread that does not work."""
+    """Yield each use of the loop in the receiver's thread that doesn't work."""
     threadsafe = "loop.call_soon_threadsafe(self._start, message)"
     for function in ast.walk(tree):
         if not isinstance(function, ast.FunctionDef) or function.name != "_receive":
@@ -289,7 +306,10 @@ def thread_mistakes(tree: ast.Module) -> Iterator[tuple[int, str]]:
         for node in ast.walk(function):
             called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "drain":
-                yield node.lineno, "that is a name of this function: self.drain"
+                yield (
+                    node.lineno,
+                    "this is a new local name. You probably mean self.drain",
+                )
             if (
                 isinstance(node, ast.Call)
                 and called == "self.queue.get"
@@ -298,19 +318,19 @@ def thread_mistakes(tree: ast.Module) -> Iterator[tuple[int, str]]:
             ):
                 yield (
                     node.lineno,
-                    "it waits for ever, and the worker cannot stop (the first argument "
-                    "would be `block`): self.queue.get(timeout=LOOK_UP)",
+                    "it waits for ever, so the worker can't stop (the first argument "
+                    "is `block`). Use self.queue.get(timeout=LOOK_UP)",
                 )
             if called == "self._start":
                 yield (
                     node.lineno,
-                    "self._start() is called here, in the receiver's thread; "
-                    f"hand it over: {threadsafe}",
+                    "self._start() is called here, in the receiver's thread. Let "
+                    f"the loop call it: {threadsafe}",
                 )
             if called == "loop.call_soon":
                 yield (
                     node.lineno,
-                    f"call_soon() wakes no loop of another thread: {threadsafe}",
+                    f"call_soon() doesn't wake another thread's loop. Use {threadsafe}",
                 )
 
 
@@ -319,24 +339,24 @@ HELPER = "a helper"
 
 
 def wrong_call(name: str, listener: str | None) -> str | None:
-    """Tell what is wrong with calling something in a listener, or outside of any."""
+    """Return what is wrong with a call in a listener, or outside of any, or None."""
     if listener == HELPER:
         return None
     short = name.rpartition(".")[2]
     where = f"in {listener}" if listener else "outside of any listener"
     belongs, why = LISTENERS.get(short, ((listener,), ""))
     if listener not in belongs:
-        return f"{short}() is called {where}; call it in {belongs[0]}: {why}"
+        return f"{short}() is called {where}. Call it in {belongs[0]}, because {why}"
     if name.endswith("ext.dependency"):
         return (
-            "app.ext.dependency() takes an object that is ready; use "
-            "app.ext.add_dependency(SajeClient, get_client) in create_saje()"
+            "app.ext.dependency() takes a finished object, which doesn't exist yet. "
+            "Use app.ext.add_dependency(SajeClient, get_client) in create_saje()"
         )
     # before_server_start is early enough, too.
     if short == "add_dependency" and listener not in (None, "before_server_start"):
         return (
-            f"add_dependency() in {listener} is too late, the handlers' signatures "
-            "are read before; call it in create_saje() itself"
+            f"add_dependency() in {listener} is too late, because the handlers' "
+            "signatures are read earlier. Call it in create_saje() itself"
         )
     return None
 
