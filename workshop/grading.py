@@ -485,11 +485,12 @@ LIMIT_TEXTS = {
 
 
 def summary(mark: Mark) -> str:
-    """Return one line for a mark: the cause in a message, or what comes nearest."""
+    """Return one line for a mark: the best cause in a message, or else what came."""
     lines = mark.message.splitlines() or [mark.mark]
-    for line in lines:
-        if line.startswith("cause:"):
-            return line.removeprefix("cause:").strip()
+    for label in ("likely:", "perhaps:", "log:"):
+        for line in lines:
+            if line.startswith(label):
+                return line.removeprefix(label).strip()
     text = lines[0]
     for number, line in enumerate(lines):
         if line.startswith("got:"):

@@ -556,7 +556,7 @@ def test_printable(text: str, shown: str) -> None:
 @pytest.mark.parametrize(
     ("message", "line"),
     [
-        ("It is.\ngot:      500\ncause:    this one\nfile:     x", "this one"),
+        ("It is.\ngot:      500\nlikely:   this one\nfile:     x", "this one"),
         ("It is.\ngot:      500\nfile:     x", "It is. But: 500"),
         ("It is.\ngot:      printed:\nboom\nbang", "It is. But: printed: boom"),
         (
