@@ -1,4 +1,4 @@
 """Measurements of the finished system. `python3 -m workshop bench` lists them.
 
-A module whose name begins with an underscore is no benchmark: the others share it.
+A module whose name begins with an underscore isn't a benchmark: the others share it.
 """

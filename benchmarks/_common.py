@@ -1,4 +1,4 @@
-"""What the benchmarks share: the running app, figures, and how a benchmark ends."""
+"""The parts that the benchmarks share: the app, figures, and their exit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def running_app() -> AbstractContextManager[RunningApp]:
 
 
 def client(app: RunningApp) -> httpx.Client:
-    """Return a client of the app; a proxy in the environment is not for it."""
+    """Return a client of the app, which ignores any proxy in the environment."""
     return httpx.Client(base_url=app.url, timeout=30, trust_env=False)
 
 
@@ -53,7 +53,7 @@ def at_least(smallest: int) -> Callable[[str], int]:
 
 
 def progress(text: str) -> None:
-    """Tell the user how it goes; on standard error, as it is no result."""
+    """Print progress on standard error, because it isn't part of the result."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -63,10 +63,10 @@ def percentile_95(values: Sequence[float]) -> float:
 
 
 def finish(main: Callable[[], int]) -> NoReturn:
-    """Carry out a benchmark and end the process with its status.
+    """Run a benchmark and exit with its status.
 
-    What is to be expected is said without a traceback: an app that does not start or
-    no longer answers, and a Ctrl+C.
+    Failures that can be expected are reported without a traceback: an app that does not
+    start or stops answering, and Ctrl+C.
     """
     try:
         status = main()
@@ -74,7 +74,7 @@ def finish(main: Callable[[], int]) -> NoReturn:
         progress(str(error))
         status = bootstrap.USAGE_ERROR
     except httpx.HTTPError as error:
-        progress(f"The app did not answer as it must: {error!r}")
+        progress(f"The app gave the wrong answer, or none: {error!r}")
         status = 1
     except KeyboardInterrupt:
         progress("Stopped.")

@@ -1,14 +1,14 @@
 """How soon a job starts, and what a busy worker costs others.
 
-Solution 05 is started with 2 servers and the worker.
+It starts solution 05 with 2 servers and the worker.
 
-First, `hello` jobs of 0 seconds are submitted one after another, each to an idle
-worker. A job's time is `started_at` minus `submitted_at`, both from its details: from
-the server that takes it to the worker that starts it. Between two jobs comes one GET
-/v1/info, timed by this client, as a measure of what this machine takes for anything.
+First it submits `hello` jobs of 0 seconds one after another, each to an idle worker. A
+job's time is `started_at` minus `submitted_at` from its details, so it reaches from the
+server that accepts the job to the worker that starts it. Between two jobs this client
+times one GET /v1/info, which shows how fast the machine is at all.
 
-Then GET /v1/info is asked for again and again, in turns while nothing else goes on and
-while a `primes` job keeps one core busy in the worker.
+Then it asks for GET /v1/info again and again, for a while when nothing else is going on
+and for a while when a `primes` job keeps one core busy in the worker.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ empty queue every 0.2 s; pauses of random length meet it at every moment of that
 PATIENCE = 60.0
 """Seconds in which a job must have ended."""
 TURNS = 4
-"""How often idle and busy take turns."""
+"""How often it measures idle and busy in turn."""
 TURN = 2.0
 """Seconds of each."""
 SPACING = 0.02
@@ -59,7 +59,7 @@ def main() -> int:
     jobs: int = options.parse_args().jobs
     out = console()
     with running_app() as app, client(app) as http:
-        run_job(http, "hello", seconds=0)  # What runs for the first time takes longer.
+        run_job(http, "hello", seconds=0)  # The first job takes longer.
         progress("An idle worker, about half a second for each job")
         starts, answers = idle_worker(http, jobs)
         rows = {"a job, submitted to started": starts, "GET /v1/info": answers}
@@ -107,7 +107,7 @@ def busy_worker(http: httpx.Client) -> tuple[list[float], list[float]]:
             time.sleep(0.01)
         answers = ask_for(http, TURN)
         ended = at(wait(http, uid), "finished_at")
-        # What was asked after the job had ended met an idle worker.
+        # Requests after the end of the job met an idle worker.
         busy += [answer for asked_at, answer in answers if asked_at < ended]
     return idle, busy
 

@@ -1,8 +1,8 @@
 """2,000 jobs from 20 connections: none is lost or mixed up.
 
-Solution 05 is started with 2 servers and the worker. Each job is a `hello` of 0
-seconds. When all have ended, each answer, each job and each line of the file is
-checked. The exit status is 1 when anything is not as it must be.
+It starts solution 05 with 2 servers and the worker. Each job is a `hello` of 0 seconds.
+When all of them have ended, it checks each answer, each job and each line of the file.
+The exit status is 1 if anything is wrong.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def main() -> int:
     with running_app() as app:
         outcome = asyncio.run(load(app, chosen.jobs, chosen.connections))
         errors = errors_in(app.log)
-        # Looked at while the app runs: all jobs have ended, so all lines are there.
+        # The app still runs, but all jobs have ended, so all lines are there.
         file = app.db.read_bytes()
     report_speed(outcome, chosen.connections)
     uids = [uid for status, uid in outcome.posts if status == httpx.codes.ACCEPTED]
@@ -69,7 +69,7 @@ def main() -> int:
         ),
         passed("no error and no torn line in the app's log", errors),
     ]
-    print(f"Empty lines in the file, which do no harm: {empty_lines(file)}")
+    print(f"Empty lines in the file, which are harmless: {empty_lines(file)}")
     return 0 if all(good) else 1
 
 
@@ -161,7 +161,7 @@ def passed(claim: str, problems: Sequence[str]) -> bool:
 
 
 def problems_of_posts(posts: Iterable[tuple[int, str]]) -> list[str]:
-    """Return each answer that is no 202."""
+    """Return each answer that isn't a 202."""
     return [
         f"status {status}: {text}"
         for status, text in posts
@@ -170,7 +170,7 @@ def problems_of_posts(posts: Iterable[tuple[int, str]]) -> list[str]:
 
 
 def problems_of_uids(uids: Sequence[str], count: int) -> list[str]:
-    """Return whether there are not ``count`` different ones."""
+    """Return how many different ones there are, if that isn't ``count``."""
     distinct = len(set(uids))
     return [] if distinct == count else [f"there are {distinct}"]
 
@@ -185,8 +185,8 @@ def problems_of_file(file: bytes, uids: Iterable[str]) -> list[str]:
     """Return what is wrong in a job file.
 
     Each line must be a JSON object, and each of the jobs must have three of them, in
-    the order of STATES. Nothing else may be there but empty lines: a writer puts one
-    where it meets a line that another is still writing, and readers pass over it.
+    the order of STATES. Empty lines are fine as well, because a writer adds one when
+    it finds a line that another process is still writing. Readers skip them.
     """
     problems = []
     states: dict[str, list[str]] = defaultdict(list)
@@ -214,7 +214,7 @@ def empty_lines(file: bytes) -> int:
 
 
 def errors_in(log: Path) -> list[str]:
-    """Return the lines of the app's log that tell of something wrong."""
+    """Return the lines of the app's log that report an error."""
     marks = (" ERROR: ", " CRITICAL: ", "Traceback", "torn line")
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     return [line for line in lines if any(mark in line for mark in marks)]

@@ -1,14 +1,17 @@
 """A status look-up in files of 1,000 to 1,000,000 records.
 
-What is counted: a record is one line of the file, a change of a job. The jobs are
-`hello` jobs of three lines each: queued, running, succeeded. A job's last line comes 10
-jobs after its first two, as with jobs that run side by side, so the last 10 jobs of a
-file still run. A look-up is `await FileBackend.fetch(uid)` of solution 05, for a random
-job that has ended: it asks the system for new lines (there are none), reads the job's
-three lines and merges them. HTTP is not part of it. The sizes take turns, look-up by
-look-up, so that whatever else the machine does meets all of them.
+A record is one line of the file, which says that a job has changed. The jobs are
+`hello` jobs with three lines each: queued, running and succeeded. A job's last line
+comes 10 jobs after its first two, as it does when jobs run in parallel, so the last 10
+jobs of each file are still running.
 
-The largest file has about 140 MB, in the system's temporary folder, and is removed.
+A look-up is `await FileBackend.fetch(uid)` of solution 05 for a random job that has
+ended. It asks the system for new lines (there aren't any), reads the three lines of the
+job and merges them. HTTP isn't part of it. The sizes take turns after each look-up, so
+that anything else the machine does affects all of them alike.
+
+The largest file has about 140 MB. It is in the system's temporary folder and is removed
+at the end.
 """
 
 from __future__ import annotations
@@ -72,8 +75,8 @@ def main() -> int:
     )
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        # Windows removes no open file. The backends, which have theirs open, are gone
-        # when measure() has returned.
+        # Windows can't remove an open file. The backends, which keep theirs open, are
+        # gone once measure() has returned.
         table = measure(Path(folder), chosen.records, chosen.look_ups)
     out = console()
     out.print(table)
@@ -182,7 +185,7 @@ def open_file(path: Path, records: int, ended: list[UUID]) -> Measured:
 async def look_up(files: list[Measured], look_ups: int, chance: random.Random) -> None:
     """Look up random jobs, the files in turn, and note the times in them.
 
-    Raises: RuntimeError when an answer is not the job that was asked for, ended.
+    Raises: RuntimeError if an answer isn't the right job, or the job hasn't ended.
     """
     turns = list(files)
     for _ in range(look_ups):

@@ -21,7 +21,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "harness"))
 
-from app_server import AppServer, Checkpoint, Overslept, StartServer  # noqa: E402
+from app_server import DRAIN, AppServer, Checkpoint, Overslept, StartServer  # noqa: E402
 from causes import in_the_code  # noqa: E402
 
 from workshop.suites import BOTH_COME_UP  # noqa: E402
@@ -217,14 +217,16 @@ class Servers:
         server.begin()
         return server
 
-    def boot(self, data: Path | None = None) -> AppServer:
+    def boot(self, data: Path | None = None, drain: float = DRAIN) -> AppServer:
         """Start the app, unless it is clear by now that it can't start."""
         if self._broken:
             raise self._broken
+        if drain != DRAIN:
+            self._wanted -= 1  # nobody else can use this one
         self._folder.mkdir(exist_ok=True)
         data = data or Path(mkdtemp(dir=self._folder))
         try:
-            return AppServer(self._app, data)
+            return AppServer(self._app, data, drain)
         except Overslept:  # the machine was too busy, which may have passed
             raise
         except Checkpoint as failure:
@@ -280,9 +282,12 @@ def start(
     """Start a server of this test's own; and another on the data of the first."""
     mine: list[AppServer] = []
 
-    def begin(after: AppServer | None = None) -> AppServer:
+    def begin(after: AppServer | None = None, drain: float = DRAIN) -> AppServer:
         ours = servers(request.node)
-        mine.append(ours.boot(after.data) if after else ours.own())
+        if after or drain != DRAIN:
+            mine.append(ours.boot(after.data if after else None, drain))
+        else:
+            mine.append(ours.own())
         return mine[-1]
 
     request.node.stash[SERVERS] = mine

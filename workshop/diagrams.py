@@ -43,8 +43,18 @@ SETTINGS = {
         "nodeSpacing": 30,
         "padding": 10,
     },
+    "sequence": {
+        "useMaxWidth": False,
+        "mirrorActors": False,
+        "width": 100,
+        "height": 40,
+        "actorMargin": 20,
+        "messageMargin": 30,
+        "diagramMarginX": 10,
+    },
     # Alike in width: one on Linux, the other elsewhere. Another one is narrower.
     "fontFamily": "DejaVu Sans, Verdana, sans-serif",
+    "fontSize": 13,
     "themeVariables": {"fontSize": "13px"},
     # A label hides the line below it.
     "themeCSS": ".edgeLabel rect { opacity: 1 !important; }",
@@ -140,14 +150,15 @@ def make(repository: Repository) -> list[str]:
 def drawn(text: str, where: str) -> bytes:
     """Return the picture of a diagram, as SVG.
 
-    One that is too wide from left to right is drawn from top to bottom, with ELK: it
-    keeps the arrows apart.
+    A flowchart that is too wide from left to right is drawn from top to bottom instead,
+    with ELK because it keeps the arrows apart. In a sequence diagram that is too wide,
+    long texts are wrapped.
     """
     content = drawn_with(SETTINGS, text, where)
     width = re.search(rb'<svg[^>]* width="([\d.]+)"', content)
     if width and float(width[1]) > WIDEST:
         down = re.sub(r"^(\s*(?:flowchart|graph)) LR", r"\1 TB", text)
-        content = drawn_with({**SETTINGS, "layout": "elk"}, down, where)
+        content = drawn_with({**SETTINGS, "layout": "elk", "wrap": True}, down, where)
     return content.rstrip() + b"\n"
 
 

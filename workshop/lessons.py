@@ -1,4 +1,4 @@
-"""The lessons: each text has its sections, and all that it names exists."""
+"""The lessons: each text has its sections, and everything it names exists."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SECTIONS_OF_00 = tuple(
     {"Build": "Measure"}.get(name, name) for name in SECTIONS if name != "Check"
 )
 SECTIONS_OF_INSTRUCTOR = ("Show", "Where people get stuck", "Ask the room", "Time")
-FEWEST_WORDS, MOST_WORDS = 400, 900
+OTHER_TEXTS = ("README.md", "GLOSSARY.md", "workshop/GRADING.md")
 QUESTIONS = (2, 3)
 RUNNER = re.compile(r"python3? -m workshop\b[^\n]*")
 FILE = re.compile(
@@ -57,8 +57,6 @@ class Text:
     """Content and line of each inline code."""
     links: list[tuple[str, int]] = field(default_factory=list)
     """Target and line of each link and image."""
-    words: int = 0
-    """Outside code blocks and tables."""
     lines: list[str] = field(default_factory=list)
 
 
@@ -67,19 +65,14 @@ def read(path: Path) -> Text:
     source = path.read_text(encoding="utf-8")
     text = Text(lines=source.splitlines())
     tokens = MarkdownIt("commonmark").enable("table").parse(source)
-    in_table = False
     for index, token in enumerate(tokens):
         line = token.map[0] + 1 if token.map else 0
-        if token.type in ("table_open", "table_close"):
-            in_table = token.type == "table_open"
-        elif token.type in ("fence", "code_block"):
+        if token.type in ("fence", "code_block"):
             text.fences.append((token.info.strip(), token.content, line))
         elif token.type == "heading_open":
             title = plain(tokens[index + 1])
             text.headings.append((int(token.tag[1]), title, line))
         elif token.type == "inline":
-            if not in_table:
-                text.words += len(plain(token).split())
             for child in token.children or []:
                 if child.type == "code_inline":
                     text.codes.append((child.content, line))
@@ -99,7 +92,7 @@ def plain(inline: Token) -> str:
 
 
 def check(repository: Repository) -> list[str]:
-    """Check every lesson, the texts for the instructor, and the README at the top.
+    """Check every lesson, the texts for the instructor, the README and the glossary.
 
     Returns: what is wrong, each with its file and line; empty when all is well.
     """
@@ -117,8 +110,7 @@ def check(repository: Repository) -> list[str]:
                 f"Step {step.number:02}: {step.title}",
                 SECTIONS if step.number else SECTIONS_OF_00,
             ),
-            *diagram(text),
-            *length(text),
+            *diagrams(text),
             *todos(text, step),
             *provided_files(text, step),
             *answers(text),
@@ -126,7 +118,7 @@ def check(repository: Repository) -> list[str]:
         ]
         problems += [f"{where}{problem}" for problem in found]
     problems += [p for s in repository.steps() for p in of_instructor(repository, s)]
-    for name in ("README.md", "workshop/GRADING.md"):
+    for name in OTHER_TEXTS:
         path = repository.root / name
         if not path.is_file():
             problems.append(f"{name} is missing.")
@@ -170,7 +162,7 @@ def headings(text: Text, title: str, wanted: tuple[str, ...]) -> Iterator[str]:
     """Yield what is wrong with the title and the order of the sections."""
     titles = [heading for level, heading, _ in text.headings if level == 1]
     if titles != [title]:
-        yield f": its one first heading must be '# {title}', not {titles}."
+        yield f": its only first-level heading must be '# {title}', not {titles}."
     found = tuple(heading for level, heading, _ in text.headings if level == 2)
     if found != wanted:
         yield (
@@ -179,26 +171,17 @@ def headings(text: Text, title: str, wanted: tuple[str, ...]) -> Iterator[str]:
         )
 
 
-def diagram(text: Text) -> Iterator[str]:
-    """Yield what is wrong with the diagram: one, in mermaid, before the building."""
+def diagrams(text: Text) -> Iterator[str]:
+    """Yield what is wrong with the diagrams: one, in mermaid, must come early."""
     at = [line for language, _, line in text.fences if language == "mermaid"]
-    if len(at) != 1:
-        yield f": it has {len(at)} mermaid blocks; it must have one."
+    if not at:
+        yield ": it doesn't have a mermaid block; draw one before the section Predict."
         return
     limits = [
         n for level, title, n in text.headings if (level, title) == (2, "Predict")
     ]
     if limits and at[0] > limits[0]:
-        yield f":{at[0]}: the diagram must come before the section Predict."
-
-
-def length(text: Text) -> Iterator[str]:
-    """Yield whether the lesson is too short or too long."""
-    if not FEWEST_WORDS <= text.words <= MOST_WORDS:
-        yield (
-            f": it has {text.words} words (code blocks and tables apart); "
-            f"{FEWEST_WORDS} to {MOST_WORDS} are right."
-        )
+        yield f":{at[0]}: the first diagram must come before the section Predict."
 
 
 def todos(text: Text, step: Step) -> Iterator[str]:
@@ -214,12 +197,12 @@ def todos(text: Text, step: Step) -> Iterator[str]:
     plain_titles = {title.replace("`", ""): todo for title, todo in wanted.items()}
     for title, todo in plain_titles.items():
         if title not in parts:
-            yield f": Build has no '### {title}'."
+            yield f": Build doesn't have '### {title}'."
         elif todo.file not in parts[title]:
             yield f": '### {title}' does not name its file, {todo.file}."
     for title in parts:
         if title.startswith("TODO") and title not in plain_titles:
-            yield f": Build has '### {title}', which step.toml does not have so."
+            yield f": Build has '### {title}', but step.toml has no such TODO."
 
 
 def section_lines(text: Text, name: str) -> range:
@@ -247,7 +230,7 @@ def answers(text: Text) -> Iterator[str]:
     if part.count("<details>") == 0 or part.count("<details>") != part.count(
         "</details>"
     ):
-        yield ": in Questions the answers must be folded in <details>…</details>."
+        yield ": in Questions the answers must be folded with <details>…</details>."
         return
     asked, answered = (
         len(re.findall(r"^\d+\. ", piece, re.MULTILINE))
@@ -256,7 +239,7 @@ def answers(text: Text) -> Iterator[str]:
     if asked not in QUESTIONS or asked != answered:
         yield (
             f": in Questions there are {asked} questions and {answered} answers, "
-            "numbered; two or three of each are right."
+            "but there must be two or three of each, all numbered."
         )
 
 
@@ -266,20 +249,20 @@ def todo_ids(repository: Repository, text: Text) -> Iterator[str]:
     for number, line in enumerate(text.lines, start=1):
         for todo_id in TODO.findall(line):
             if todo_id not in ids:
-                yield f":{number}: there is no TODO {todo_id}."
+                yield f":{number}: TODO {todo_id} doesn't exist."
 
 
 def links(repository: Repository, path: Path, text: Text) -> Iterator[str]:
-    """Yield relative links that lead to no file, or to no heading of it."""
+    """Yield relative links to a file, or to a heading in it, that doesn't exist."""
     for target, line in text.links:
         if re.match(r"[a-z]+:", target):
             continue
         name, _, anchor = target.partition("#")
         file = (path.parent / name).resolve() if name else path
         if not file.is_relative_to(repository.root.resolve()) or not file.exists():
-            yield f":{line}: the link to {target} leads to no file of the workshop."
+            yield f":{line}: the link to {target} doesn't lead to a file here."
         elif anchor and (file.suffix != ".md" or anchor not in anchors(read(file))):
-            yield f":{line}: the link to {target} leads to no heading of that file."
+            yield f":{line}: the link to {target} doesn't lead to a heading there."
 
 
 def anchors(text: Text) -> set[str]:
@@ -295,7 +278,7 @@ def anchors(text: Text) -> set[str]:
 
 
 def commands(repository: Repository, text: Text) -> Iterator[str]:
-    """Yield command lines of the runner that it would not accept."""
+    """Yield command lines that the runner would not accept."""
     for code, line in [*text.codes, *((c, n) for _, c, n in text.fences)]:
         for match in RUNNER.finditer(code):
             if problem := why_refused(repository, match[0]):
@@ -303,7 +286,7 @@ def commands(repository: Repository, text: Text) -> Iterator[str]:
 
 
 def why_refused(repository: Repository, command: str) -> str | None:
-    """Try a command line on the runner, without carrying it out.
+    """Try a command line on the runner, without running it.
 
     In it, N and N.k may stand for a step's number and a todo's id, DIR for a folder.
 
@@ -328,7 +311,7 @@ def why_refused(repository: Repository, command: str) -> str | None:
         name, *rest = arguments
         known = typer.main.get_group(cli.app).commands
         if name not in known:
-            return f"there is no command {name}."
+            return f"the command {name} doesn't exist."
         values = known[name].make_context(name, rest).params
         if "step" in values:
             repository.step(values["step"])
@@ -346,7 +329,7 @@ def why_refused(repository: Repository, command: str) -> str | None:
 
 
 def paths(repository: Repository, text: Text, step: Step | None) -> Iterator[str]:
-    """Yield inline code that looks like a path of the workshop, and is none.
+    """Yield inline code that looks like a path of the workshop but isn't one.
 
     A path may be meant from the root, the step's folder or its solution's.
 
@@ -360,4 +343,4 @@ def paths(repository: Repository, text: Text, step: Step | None) -> Iterator[str
         if not looks or MADE_BY_RUNNING.search(name) or "NN" in name:
             continue
         if not any((base / name).exists() for base in bases):
-            yield f":{line}: there is no {code}."
+            yield f":{line}: {code} doesn't exist."

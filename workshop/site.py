@@ -26,7 +26,7 @@ def parts(repository: Repository) -> dict[str, list[Path]]:
     folders = [repository.starter(step) for step in repository.steps()]
     instructor = [folder / "INSTRUCTOR.md" for folder in folders]
     instructor.append(repository.root / "workshop" / "GRADING.md")
-    more = [repository.root / "benchmarks" / "README.md"]
+    more = [repository.root / "GLOSSARY.md", repository.root / "benchmarks/README.md"]
     return {
         "Steps": [folder / "README.md" for folder in folders],
         "Instructor": [path for path in instructor if path.is_file()],

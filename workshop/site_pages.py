@@ -1,4 +1,4 @@
-"""What Sphinx is to do in another way for ``site``: an extension of it."""
+"""An extension of Sphinx: what it has to do differently for ``site``."""
 
 from __future__ import annotations
 
@@ -54,12 +54,22 @@ def show_diagrams(app: Sphinx, document: nodes.document) -> None:
             logger.warning(diagrams.no_picture(name), location=block)
             block["language"] = "text"
             continue
-        title = next(document.findall(nodes.title)).astext()
         image = nodes.image(
             uri=f"/{path.relative_to(repository.root).as_posix()}",
-            alt=f"Diagram of {title}: the processes, and what goes from one to another",
+            alt=f"Diagram of {', '.join(titles_above(block))}",
         )
         block.replace_self(nodes.container("", image, classes=["diagram"]))
+
+
+def titles_above(node: nodes.Node) -> list[str]:
+    """Return the titles of the sections that a node is in, the page's title first."""
+    titles: list[str] = []
+    parent = node.parent
+    while parent is not None:
+        if isinstance(parent, nodes.section):
+            titles.insert(0, parent[0].astext())
+        parent = parent.parent
+    return titles
 
 
 def unlink_folders(app: Sphinx, document: nodes.document) -> None:

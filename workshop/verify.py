@@ -428,10 +428,11 @@ def mistakes_table(wrong: list[Mistake], verdicts: dict[str, str]) -> Table:
 
 
 def evenness_table(repository: Repository) -> Table:
-    """Return how many lines a learner writes in each step."""
-    table = Table("step", "lines to write")
+    """Return how many lines a learner writes, and reads, in each step."""
+    table = Table("step", "lines to write", "lines to read")
+    to_read = evenness.reading(repository)
     for name, count in evenness.table(repository).items():
-        table.add_row(name, str(count))
+        table.add_row(name, str(count), str(to_read[name]))
     return table
 
 

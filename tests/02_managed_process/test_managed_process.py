@@ -1,5 +1,6 @@
 """Step 02: a process that Sanic starts and stops."""
 
+import re
 import signal
 from contextlib import suppress
 from pathlib import Path
@@ -8,130 +9,357 @@ import psutil
 import pytest
 from app_server import DRAIN, AppServer, Checkpoint, StartServer
 
-from workshop.processes import is_alive
+NOT_DRAINED = (
+    "the worker ended before its jobs, so wait in _drain() for all of self.jobs, for "
+    "self.drain seconds at most"
+)
+NO_LIMIT = (
+    "the worker waited for longer than the drain, until it was ended by force, so wait "
+    "for self.drain seconds at most, and then cancel the jobs that are late"
+)
+NO_ON_STOP = (
+    "the signal ended the worker in the middle of its work, because nothing called "
+    "scheduler.stop(). Call on_stop(scheduler.stop) before the scheduler runs"
+)
+SWALLOWED = (
+    "something catches the exception that ended get(), and says nothing. Catch only "
+    "Empty in _receive(), and nothing around scheduler.run()"
+)
+
+
+def said(log: str) -> list[str]:
+    """Return what the worker and its jobs have logged, in order."""
+    words = "Hello|Goodbye|Interrupted|Jobs still|Drained|SAJE worker complete"
+    return re.findall(rf"(?:{words})\b[^\n\[]*\b", log)
 
 
 @pytest.mark.todo("2.1")
 def test_the_worker_runs_beside_the_servers(server: AppServer) -> None:
-    """GET /v1/info lists a SajeWorker, a process of its own that gets ready."""
-    pid = server.worker_pid()
+    """GET /v1/info lists a SajeWorker, which is a process of its own."""
+    with server.likely(
+        'Sanic doesn\'t manage a process named "SajeWorker", so give one to '
+        "app.manager.manage() in main_process_ready"
+    ):
+        pid = server.worker_pid()
     servers = [
         worker["pid"]
         for name, worker in server.info()["workers"].items()
         if "SajeWorker" not in name
     ]
-    server.expect(pid not in servers, "a process of its own", f"{pid} of {servers}")
+    assert pid not in servers
+
+
+@pytest.mark.todo("2.1")
+def test_the_worker_gets_the_drain(server: AppServer) -> None:
+    """The worker gets SAJE_DRAIN, and Sanic restarts it when the code is reloaded."""
+    server.worker_pid()
+    managed = re.findall(r"Managed: (.*)", server.output())
+    server.did = f"SANIC_SAJE_DRAIN={DRAIN}, then looked at what Sanic manages"
+    cause = 'pass on the setting: "drain": app.config.SAJE_DRAIN'
+    if managed and "transient False" in managed[0]:
+        cause = "Sanic restarts only what is transient: manage(..., transient=True)"
+    with server.likely(cause):
+        assert managed == [f"drain {DRAIN}, transient True"]
 
 
 @pytest.mark.todo("2.1")
 def test_the_worker_can_be_restarted(server: AppServer) -> None:
-    """Sanic can restart the worker, as auto-reload does when code was saved."""
-    server.worker_pid()
+    """Sanic can restart the worker, as auto-reload does when you save a file."""
+    before = server.worker_pid()
     server.restart_worker()
-    cause = "Sanic restarts only what is transient: manage(..., transient=True)"
-    server.until(
-        lambda: server.output().count("SAJE worker ready") > 1,
-        "a new worker",
-        cause=cause,
-    )
+    with server.likely(
+        "Sanic restarts only what is transient: manage(..., transient=True)"
+    ):
+        server.until(
+            lambda: server.output().count("SAJE worker ready") > 1, "a new worker"
+        )
+        assert server.worker_pid() != before
 
 
 @pytest.mark.todo("2.1")
-def test_a_bad_setting_is_refused(server: AppServer, tmp_path: Path) -> None:
-    """A SAJE_DRAIN that is no number keeps the app from starting, and says why."""
-    try:
-        wrong = AppServer(server.app, tmp_path, drain="soon")
-    except Checkpoint as failure:
-        got = str(failure)
-    else:
-        wrong.kill()
-        got = "the app started"
-    server.did = "SANIC_SAJE_DRAIN=soon, then started the app"
-    expected = "SAJE_DRAIN must be seconds"
-    cause = "nobody looks at it before it is needed: stop_gracefully() does, in "
-    cause += "main_process_ready"
-    server.expect(expected in got, expected, got, cause)
+def test_one_ctrl_c_may_arrive_twice(start: StartServer) -> None:
+    """Ctrl+C that arrives twice within a second stops the app once, and cleanly."""
+    server = start()
+    server.worker_pid()
+    for _ in range(2):
+        server.signal(signal.SIGINT, to_group=True)
+        server.logged("Shutting down")
+    server.did = "Ctrl+C, and again within a second"
+    with server.likely(
+        "Sanic took the second signal for a wish to kill, because its own handler was "
+        "in place, so call stop_gracefully(app.manager) in main_process_ready"
+    ):
+        server.ended_well()
+        assert "Killing" not in server.output()
+
+
+@pytest.mark.todo("2.1")
+def test_a_bad_drain_is_refused(server: AppServer, tmp_path: Path) -> None:
+    """A SAJE_DRAIN that isn't a number of seconds stops the start, in words."""
+    server.worker_pid()
+    with server.likely("the check at the beginning of create_saje() is gone"):
+        for value in ("soon", "yes", "-1", "nan", "86401"):
+            setting = {"name": "SAJE_DRAIN", "value": value}
+            reply = server.request("POST", "/probe/setting", setting)
+            server.did = f"SANIC_SAJE_DRAIN={value}, then create_saje(app)"
+            assert "SAJE_DRAIN must be seconds" in str(reply.json["refused"])
+        with pytest.raises(Checkpoint) as failure:
+            AppServer(server.app, tmp_path, drain="soon").kill()
+        server.did = "SANIC_SAJE_DRAIN=soon, then started the app"
+        assert "SAJE_DRAIN must be seconds" in str(failure.value)
+        assert "Traceback" not in str(failure.value)
 
 
 @pytest.mark.todo("2.2")
 def test_the_worker_stays(server: AppServer) -> None:
-    """The worker goes on running."""
+    """The worker keeps running until it is asked to stop."""
     with suppress(psutil.TimeoutExpired):
         server.worker().wait(0.3)  # seconds
     server.worker()
 
 
+@pytest.mark.todo("2.2")
+def test_a_stop_signal_lets_the_worker_finish(server: AppServer) -> None:
+    """A stop signal makes the scheduler return, and the worker logs that it is done."""
+    server.worker()
+    server.restart_worker()
+    server.did += ", which sends SIGTERM to the worker"
+    with server.likely(NO_ON_STOP):
+        server.logged("Drained. Jobs left: 0")
+        server.logged("SAJE worker complete")
+    log = server.logged("SAJE worker ready")
+    assert "Traceback" not in log
+
+
 @pytest.mark.todo("2.3")
-def test_the_worker_takes_messages(server: AppServer) -> None:
+def test_jobs_run_at_the_same_time(server: AppServer) -> None:
     """The worker takes messages off the queue and runs them at the same time."""
     server.worker()
-    names = ("Alan", "Grace", "Edsger")
-    for name in names:
+    for name in ("Alan", "Grace", "Edsger"):
         server.greet(name, 0.6)
-    server.logged("Hello, Edsger.")
-    log = server.logged("Goodbye, Edsger.")
-    last_hello = max(log.index(f"Hello, {name}.") for name in names)
-    first_goodbye = min(log.index(f"Goodbye, {name}.") for name in names)
-    cause = "one job is waited for before the next is begun, or the loop is blocked: "
-    cause += "hand each message to self._start with loop.call_soon_threadsafe()"
-    server.expect(
-        last_hello < first_goodbye,
-        "all say hello before one says goodbye",
-        server.end_of_log(),
-        cause,
-    )
+    with server.likely(
+        "_receive() doesn't hand over each message that get() returns. Let the loop "
+        "call self._start: loop.call_soon_threadsafe(self._start, message)"
+    ):
+        server.logged("Hello, Alan.")
+    with server.likely(
+        "each job is waited for before the next one begins. _receive() should only "
+        "hand it over, with loop.call_soon_threadsafe(self._start, message)"
+    ):
+        log = server.logged("Hello, Edsger.")
+        assert "Goodbye" not in log
+        server.logged("Goodbye, Edsger.")
+
+
+@pytest.mark.todo("2.3")
+def test_a_message_is_taken_at_once(server: AppServer) -> None:
+    """The worker takes a message as soon as it arrives, however many came before."""
+    server.worker()
+    seconds = 1.5 * server.slowness
+    server.greet("Methuselah", seconds)
+    server.logged("Hello, Methuselah.")
+    # With a pause of LOOK_UP seconds for each of them, they would take 3 s.
+    names = [f"Child {number}." for number in range(15)]
+    for name in names:
+        server.greet(name.removesuffix("."), 0)
+        while name not in server.output() and "Goodbye, Me" not in server.output():
+            server.worker()
+    server.did = "sent 15 messages, each after the greeting of the one before"
+    server.did += f", while a job of {seconds:.1f} s ran"
+    with server.likely(
+        "the receiver pauses between messages. get(timeout=LOOK_UP) waits by itself "
+        "and returns as soon as there is a message, so remove every sleep()"
+    ):
+        lines = said(server.output()[server.begun :])
+        assert "Goodbye, Methuselah" not in lines[: lines.index("Hello, Child 14") + 1]
 
 
 @pytest.mark.todo("2.3")
 def test_an_idle_worker_waits(server: AppServer) -> None:
-    """Without messages, the worker waits, burns no processor, and hears a stop."""
+    """Without messages, the worker burns no processor time, and hears a stop."""
     worker = server.worker()
     server.greet("Frances", 0)
     server.logged("Goodbye, Frances.")
     used = worker.cpu_percent(interval=0.5)
-    cause = "a loop asks without waiting: queue.get(timeout=LOOK_UP) waits"
-    server.expect(used < 15, "an idle worker", f"{used} % of a core", cause)
+    with server.likely(
+        "the receiver asks again and again without waiting. Let it wait in "
+        "queue.get(timeout=LOOK_UP)"
+    ):
+        assert used < 15, f"{used} % of a core, without any message"
     server.restart_worker()
-    cause = "the receiver does not look up from an empty queue: get(timeout=LOOK_UP)"
-    server.logged("SAJE worker complete", cause=cause)
+    server.did += ", which stops the worker, while the queue was empty"
+    with server.likely(
+        "the receiver doesn't look up from an empty queue to see self.stopping, so "
+        "wait in get(timeout=LOOK_UP)"
+    ):
+        server.logged("SAJE worker complete")
     server.logged("SAJE worker ready")
 
 
 @pytest.mark.todo("2.3")
 def test_a_bad_message_does_no_harm(server: AppServer) -> None:
-    """A message that is no job leaves the worker at work."""
+    """A message that isn't a job is skipped, and the worker keeps working."""
     server.worker()
     for message in ("{", "[]", "null", '{"kwargs": 1}', '"text"'):
         server.put(message)
     server.greet("Barbara", 0)
-    server.logged("Goodbye, Barbara.")
+    with server.likely(
+        "the receiver stopped at a message, so go round again after each one"
+    ):
+        server.logged("Goodbye, Barbara.")
 
 
 @pytest.mark.todo("2.3")
-def test_a_killed_main_takes_the_worker_along(start: StartServer) -> None:
-    """When the main process is killed with kill -9, the worker ends within 5 s.
+def test_the_end_of_the_receiver_is_said(server: AppServer) -> None:
+    """If the receiver fails, its exception is in the log."""
+    server.worker()
+    server.greet("Ada", 0)
+    server.logged("Goodbye, Ada.")
+    server.worker_process = None  # it may well exit
+    try:
+        server.request("POST", "/probe/unreadable")
+        server.did = "let self.queue.get() raise a RuntimeError in the worker"
+        with server.likely(SWALLOWED):
+            server.logged("RuntimeError: a message of the test")
+    finally:
+        ready = server.output().count("SAJE worker ready")
+        server.restart_worker()
+        server.until(
+            lambda: server.output().count("SAJE worker ready") > ready, "a new worker"
+        )
 
-    Its servers live on, and so messages may still come.
-    """
+
+@pytest.mark.todo("2.3")
+def test_the_end_of_the_queue_ends_the_app(start: StartServer) -> None:
+    """If the Manager of the queue dies, the worker says so, and the app exits."""
     server = start()
-    worker = server.worker()
-    server.greet("Ada", 30)
-    server.logged("Hello, Ada.")
+    server.worker()
+    server.greet("Ada", 0)
+    server.logged("Goodbye, Ada.")
+    kill_the_queue(server)
+    server.ended()
+    server.nothing_left()
+
+
+def kill_the_queue(server: AppServer) -> None:
+    """Kill SAJE's Manager, and wait until the worker says so."""
+    server.family()
+    manager = server.managers()[1]
+    server.stopping = True
+    manager.kill()
+    server.did = f"kill -9 {manager.pid}, the Manager's process, which has the queue"
+    with server.likely(SWALLOWED):
+        server.logged("The queue is gone")
+
+
+@pytest.mark.todo("2.3")
+@pytest.mark.parametrize("seconds", [0, 60], ids=["idle", "with a job"])
+def test_a_killed_main_takes_all_along(start: StartServer, seconds: float) -> None:
+    """When the main process is killed with kill -9, every process ends within 5 s."""
+    server = start()
+    server.worker()
+    server.greet("Ada", seconds)
+    server.logged("Goodbye, Ada." if seconds == 0 else "Hello, Ada.")
     server.kill_main()
-    server.did += ", and went on sending messages"
-    cause = "the worker is an orphan and does not see it: at each turn of the loop, "
-    cause += "message or not, stop when orphaned(), and at EOFError and OSError, with "
-    cause += "self.drain at 0"
-
-    def has_ended() -> bool:
-        server.greet("Grace", 30)
-        return not is_alive(worker)
-
-    server.until(has_ended, "the worker has ended", 5, cause)
+    server.did += ", the main process" + (", while a job ran" if seconds else "")
+    with server.likely(
+        "a process doesn't watch its parent. Each of them has to call "
+        "end_with_parent(): the servers, the worker and, in guard(), the Manager"
+    ):
+        server.until(lambda: not server.family(), "no process of the app is left", 5)
 
 
 @pytest.mark.todo("2.4")
-def test_ctrl_c_twice_finishes_what_was_begun(start: StartServer) -> None:
+def test_jobs_that_end_in_time_finish(server: AppServer) -> None:
+    """All jobs that end within the drain finish. A longer one gets to tidy up."""
+    server.worker()
+    server.greet("Ada", 0.3)
+    server.greet("Grace", 0.7)
+    server.greet("Methuselah", 60)
+    server.logged("Hello, Methuselah.")
+    server.restart_worker()
+    server.did += ", which stops the worker, while jobs of 0.3, 0.7 and 60 s ran. "
+    server.did += f"The drain is {DRAIN} s"
+    with server.likely(NO_LIMIT):
+        server.logged("SAJE worker complete")
+    lines = said(server.logged("SAJE worker ready"))
+    cause = NOT_DRAINED
+    waiting = [line for line in lines if line.startswith("Jobs still running")]
+    if waiting and f"waiting {DRAIN} s" not in waiting[0]:
+        cause = "the Scheduler got another drain than worker() did"
+    with server.likely(cause):
+        assert "Goodbye, Ada" in lines
+    with server.likely(
+        "the wait ended with the first job that did. Wait for all of self.jobs, as "
+        "asyncio.wait(self.jobs, timeout=self.drain) does"
+    ):
+        assert "Goodbye, Grace" in lines
+    with server.likely(
+        "run() returned while a job was still running, so asyncio.run() cancelled it. "
+        "Cancel the late jobs in _drain() and then wait for them once more, because a "
+        "cancelled job needs a moment to tidy up"
+    ):
+        if not (server.app / "app" / "tasks.py").exists():  # these jobs say it
+            assert "Interrupted: Methuselah" in lines
+        assert "Drained. Jobs left: 0" in lines
+
+
+@pytest.mark.todo("2.4")
+def test_jobs_share_one_drain(server: AppServer) -> None:
+    """However many jobs are running, one drain is all the time that they get."""
+    server.worker()
+    # If each job had a drain of its own, at most one of these were interrupted.
+    late = [f"Late {number}" for number in range(3)]
+    for name in late:
+        server.greet(name, 2 * DRAIN)
+    for number in range(37):
+        server.greet(f"Methuselah {number}", 60)
+    server.logged("Hello, Methuselah 36.")
+    server.restart_worker()
+    server.did += ", which stops the worker, while 3 jobs of "
+    server.did += f"{2 * DRAIN} s and 37 of 60 s ran. The drain is {DRAIN} s"
+    with server.likely(
+        "each job got a drain of its own, one after the other, or the jobs were "
+        "cancelled and waited for one by one. Wait for all of them at once, cancel "
+        "all that are late, and wait for all of them again"
+    ):
+        # If the worker hangs, it is ended by force.
+        server.logged("SAJE worker ready")
+        server.until(
+            lambda: (
+                "SAJE worker complete" in server.output()[server.begun :]
+                or "Goodbye, Late" in server.output()[server.begun :]
+            ),
+            "the worker ends after one drain",
+        )
+        lines = said(server.output()[server.begun :])
+        assert [line for line in lines if "Goodbye" in line] == []
+        server.logged("Drained. Jobs left: 0")
+    server.logged("SAJE worker complete")
+
+
+@pytest.mark.todo("2.4")
+def test_the_stop_waits_for_no_more_than_the_jobs(start: StartServer) -> None:
+    """SIGTERM to the main process ends the app as soon as the last job has ended."""
+    server = start(drain=300)
+    server.worker()
+    server.greet("Ada", 0.3)
+    server.logged("Hello, Ada.")
+    server.signal(signal.SIGTERM)
+    server.did += ", while a job of 0.3 s ran. The drain is 300 s"
+    with server.likely(
+        "the worker waited for the whole drain, although no job was left. "
+        "asyncio.wait() returns as soon as all jobs have ended"
+    ):
+        server.ended()
+    with server.likely(NOT_DRAINED):
+        assert "Goodbye, Ada" in said(server.output())
+    server.ended_well()
+    assert "SAJE worker complete" in said(server.output())
+
+
+@pytest.mark.todo("2.4")
+def test_ctrl_c_finishes_what_was_begun(start: StartServer) -> None:
     """A doubled Ctrl+C lets a job end, and interrupts one that outlasts the drain."""
     server = start()
     server.worker()
@@ -142,42 +370,46 @@ def test_ctrl_c_twice_finishes_what_was_begun(start: StartServer) -> None:
         server.signal(signal.SIGINT, to_group=True)
         server.logged("Shutting down")
     server.did = (
-        f"Ctrl+C twice, while jobs of 0.3 s and 60 s ran; the drain is {DRAIN} s"
+        f"Ctrl+C twice, while jobs of 0.3 s and 60 s ran. The drain is {DRAIN} s"
     )
     server.ended_well()
-    log = server.end_of_log()
-    goodbye = "Goodbye, Ada." in server.output()
-    cause = "the worker ended before its job: wait for self.jobs, self.drain seconds"
-    server.expect(goodbye, "'Goodbye, Ada.' in the log", log, cause)
-    cause = "end_within() had to end the worker: wait self.drain seconds at most, then "
-    cause += "cancel what is late"
-    complete = "SAJE worker complete" in server.output()
-    server.expect(complete, "'SAJE worker complete' in the log", log, cause)
+    lines = said(server.output())
+    with server.likely(NOT_DRAINED):
+        assert "Goodbye, Ada" in lines
+    with server.likely(NO_LIMIT):
+        assert "Goodbye, Methuselah" not in lines
+        assert "Drained. Jobs left: 0" in lines
+        assert "SAJE worker complete" in lines
 
 
 @pytest.mark.todo("2.4")
-def test_a_restart_waits_for_what_ends_in_time(server: AppServer) -> None:
-    """A worker that is restarted lets its job end, when no job outlasts the drain."""
-    server.worker()
-    server.greet("Katherine", 0.3)
-    server.logged("Hello, Katherine.")
-    server.restart_worker()
-    server.did += ", while a job of 0.3 s ran"
-    cause = "the worker ended before its job: wait for self.jobs, self.drain seconds"
-    server.logged("Goodbye, Katherine.", cause=cause)
-    server.logged("SAJE worker complete")
-    server.logged("SAJE worker ready")
-
-
-@pytest.mark.todo("2.4")
-def test_sigterm_ends_it_well(start: StartServer) -> None:
-    """SIGTERM ends an idle app: status 0, no traceback, no process left."""
+def test_sigterm_to_every_process(start: StartServer) -> None:
+    """SIGTERM to every single process, as systemd sends it, lets a job end, too."""
     server = start()
     server.worker()
-    server.greet("Ada", 0)
-    server.logged("Goodbye, Ada.")
-    server.signal(signal.SIGTERM)
-    server.did += ", while no job ran"
-    server.ended_well()
-    complete = "SAJE worker complete" in server.output()
-    server.expect(complete, "'SAJE worker complete' in the log", server.end_of_log())
+    server.greet("Ada", 0.5)
+    server.logged("Hello, Ada.")
+    server.signal_all(signal.SIGTERM)
+    server.did += f", while a job of 0.5 s ran. The drain is {DRAIN} s"
+    # Sanic's own Manager dies of it, which may cost the main process its 0.
+    assert server.ended() in (0, 1)
+    lines = said(server.output())
+    with server.likely(NOT_DRAINED):
+        assert "Goodbye, Ada" in lines
+        assert "Drained. Jobs left: 0" in lines
+    server.nothing_left()
+
+
+@pytest.mark.todo("2.4")
+def test_running_jobs_outlast_the_queue(start: StartServer) -> None:
+    """If the Manager of the queue dies, running jobs still get the drain."""
+    server = start()
+    server.worker()
+    server.greet("Ada", 0.5)
+    server.logged("Hello, Ada.")
+    kill_the_queue(server)
+    server.did += ", while a job of 0.5 s ran"
+    server.ended()
+    with server.likely(NOT_DRAINED):
+        assert "Goodbye, Ada" in said(server.output())
+    server.nothing_left()

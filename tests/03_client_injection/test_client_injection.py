@@ -1,11 +1,40 @@
 """Step 03: a client for every handler that asks for it."""
 
+import ast
 import json
-import re
 import uuid
+from typing import Any
 
+import psutil
 import pytest
-from app_server import AppServer, shown
+from app_server import AppServer, Reply
+
+BODY = {"task": "hello", "kwargs": {"name": "Ada"}}
+NOT_REFUSED = (
+    "send() wrote the job without a check. Pass it through encode(), which raises "
+    "ValueError for what JSON can't hold"
+)
+ASK = (
+    "the handler doesn't ask for the client. Give it the parameter `saje: SajeClient` "
+    "and call saje.depth()"
+)
+
+
+def send_recorded(server: AppServer, value: str, gone: bool = False) -> dict[str, Any]:
+    """Call send() on a client whose queue remembers what was put on it.
+
+    Args:
+        server: The app.
+        value: What is special about the job's argument.
+        gone: Whether put() fails.
+    """
+    reply = server.request(
+        "POST", "/probe/send-recorded", {"value": value, "gone": gone}
+    )
+    server.did = f"await saje.send(...) with a job that holds {value}"
+    assert reply.status == 200, reply
+    sent: dict[str, Any] = reply.json
+    return sent
 
 
 @pytest.mark.todo("3.1")
@@ -13,94 +42,228 @@ def test_a_handler_gets_the_client(server: AppServer) -> None:
     """A handler that asks for `saje: SajeClient` gets it, in every server."""
     for reply in server.each_server("/probe/client").values():
         server.did = "a handler with the parameter `saje: SajeClient`, in each server"
-        got = str(reply.get("type", reply))
-        got = got.replace("NoneType", "nothing: no such type is registered")
-        server.expect(got == "SajeClient", "a SajeClient", got)
+        with server.likely(
+            "nothing is registered for SajeClient, or a function that doesn't return "
+            "the client. Call app.ext.add_dependency(SajeClient, get_client) in "
+            "create_saje() itself"
+        ):
+            assert reply.get("type", reply) == "SajeClient"
 
 
 @pytest.mark.todo("3.1")
 def test_a_server_has_one_client(server: AppServer) -> None:
     """All requests of one server get the same client."""
-    found: dict[int, set[str]] = {}
+    clients: dict[int, set[str]] = {}
     for _ in range(4):
         for pid, reply in server.each_server("/probe/client").items():
-            got = reply.get("type", reply)
-            server.expect(got == "SajeClient", "a SajeClient", got)
-            found.setdefault(pid, set()).add(reply["id"])
-    got = f"clients by pid: { {pid: len(ids) for pid, ids in found.items()} }"
-    cause = "a client is made for each request: make it once, in before_server_start"
-    one = all(len(ids) == 1 for ids in found.values())
-    server.expect(one, "one client in each server", got, cause)
+            assert reply.get("type", reply) == "SajeClient"
+            clients.setdefault(pid, set()).add(reply["id"])
+    server.did = "asked each server for its client, 4 times"
+    with server.likely(
+        "a client is made for each request. Make it once, in before_server_start, and "
+        "let get_client() return that one"
+    ):
+        assert [len(ids) for ids in clients.values()] == [1, 1]
 
 
 @pytest.mark.todo("3.2")
-@pytest.mark.parametrize("as_text", [False, True], ids=["dictionary", "string"])
-def test_send_puts_a_job_on_the_queue(server: AppServer, as_text: bool) -> None:
-    """saje.send() takes a job as a dictionary or as JSON text; the worker runs it."""
-    name = f"Sender {as_text}"
-    kwargs = {"name": name, "seconds": 0}
-    job = {"task": "hello", "uid": str(uuid.uuid4()), "kwargs": kwargs}
-    server.send(json.dumps(job) if as_text else job)
-    server.logged(f"Goodbye, {name}.")
+def test_send_puts_one_line_of_json_on_the_queue(server: AppServer) -> None:
+    """saje.send() puts a job on the queue, once, as one line of JSON."""
+    sent = send_recorded(server, "text")
+    assert sent["raised"] is None
+    with server.likely("send() has to put the job on self.queue, once"):
+        assert len(sent["messages"]) == 1
+    message = ast.literal_eval(sent["messages"][0])
+    with server.likely(
+        "the worker, which may be another version of the code, expects text. Put what "
+        "encode() returns on the queue"
+    ):
+        assert isinstance(message, str)
+        assert "\n" not in message
+        try:
+            read = json.loads(message)
+        except ValueError:
+            read = f"no JSON: {message}"
+        assert read == ast.literal_eval(sent["job"])
 
 
 @pytest.mark.todo("3.2")
-def test_send_refuses_what_is_no_json(server: AppServer) -> None:
-    """saje.send() raises ValueError for what JSON cannot hold, such as NaN."""
-    job = {"task": "hello", "uid": str(uuid.uuid4()), "kwargs": {"seconds": "NaN"}}
-    reply = server.request("POST", "/probe/send-nan", {"job": job})
-    server.did = "await saje.send(...) with a kwarg that is float('nan')"
-    cause = "pass the dictionary through encode(), and let its ValueError out"
-    raised = reply.json().get("raised")
-    server.expect(raised == "ValueError", "ValueError", raised or "no error", cause)
+def test_what_is_sent_runs(server: AppServer) -> None:
+    """The worker runs a job that saje.send() was given."""
+    job = {
+        "task": "hello",
+        "uid": str(uuid.uuid4()),
+        "kwargs": {"name": "Hedy", "seconds": 0},
+    }
+    server.send(job)
+    with server.likely("send() has to put the job on self.queue, as encode() wrote it"):
+        server.logged("Goodbye, Hedy.")
+
+
+@pytest.mark.todo("3.2")
+@pytest.mark.parametrize(
+    "value",
+    [
+        "NaN",
+        "Infinity",
+        "half of a surrogate pair",
+        "the key 1",
+        "the key None",
+        "bytes",
+        "a set",
+        "65 levels",
+    ],
+)
+def test_send_refuses_what_json_cannot_hold(server: AppServer, value: str) -> None:
+    """saje.send() raises ValueError for what JSON can't hold, and queues nothing."""
+    sent = send_recorded(server, value)
+    with server.likely(NOT_REFUSED):
+        if sent["raised"] is None:
+            assert sent["raised"] == "ValueError"
+        assert "ValueError" in sent["raised"]
+        assert sent["messages"] == []
+
+
+@pytest.mark.todo("3.2")
+def test_send_takes_64_levels(server: AppServer) -> None:
+    """saje.send() takes a job that is nested 64 levels deep."""
+    sent = send_recorded(server, "64 levels")
+    assert sent["raised"] is None
+    assert len(sent["messages"]) == 1
+
+
+@pytest.mark.todo("3.2")
+def test_send_raises_if_the_queue_is_gone(server: AppServer) -> None:
+    """If put() fails, saje.send() raises the error, because the job isn't queued."""
+    sent = send_recorded(server, "text", gone=True)
+    server.did = "await saje.send(...), while put_nowait() raises an OSError"
+    with server.likely(
+        "the error of put_nowait() doesn't get out of send(), or nothing was put. The "
+        "caller has to know that the job isn't queued, so don't catch it"
+    ):
+        assert sent["raised"] is not None
+        assert "OSError" in sent["raised"]
 
 
 @pytest.mark.todo("3.3")
 def test_info_asks_for_the_client(server: AppServer) -> None:
-    """The handler of GET /v1/info gets the client and reports the depth."""
-    depth = server.info()["queue_depth"]
-    server.expect(depth == 0, "queue_depth 0", depth)
-    text = (server.app / "app" / "info.py").read_text(encoding="utf-8")
-    server.did = "read app/info.py"
-    for name in ("shared_ctx", "app.ctx"):
-        got = f"it still reaches for {name}"
-        server.expect(name not in text, "it asks for the client", got)
+    """The handler of GET /v1/info gets the client and reports its depth()."""
+    assert server.info()["queue_depth"] == 0
+    reply = server.request("GET", "/v1/info", headers={"probe-depth": "42"})
+    server.did = "GET /v1/info, while depth() of the client returns 42"
+    with server.likely(ASK):
+        assert reply.json["queue_depth"] == 42, reply
+        asks = server.get("/probe/asks?path=/v1/info").json["asks"]
+        server.did = "looked for a parameter of the type SajeClient in the handler"
+        assert asks
+
+
+def post(server: AppServer, **headers: str) -> Reply:
+    """POST a job."""
+    chosen = {name.replace("_", "-"): value for name, value in headers.items()}
+    return server.request("POST", "/v1/job", BODY, headers=chosen)
 
 
 @pytest.mark.todo("3.4")
 def test_post_starts_a_job(server: AppServer) -> None:
-    """POST /v1/job sends a job, answers 202 with its uid, and the worker runs it."""
-    body = {"task": "hello", "kwargs": {"name": "Ada"}}
-    reply = server.request("POST", "/v1/job", body, headers={"probe-slow": "yes"})
-    log_at_answer = server.output()[server.begun :]
-    cause = None
-    if "Object of type UUID" in log_at_answer:
-        cause = "app/jobs.py: JSON has no form for a UUID: send str(uuid4())"
-    server.expect(reply.status_code == 202, "202 Accepted", shown(reply), cause)
-    uid = str(reply.json().get("uid"))
-    is_uuid = re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", uid)
-    server.expect(is_uuid, "its uid, of uuid4()", shown(reply))
-    server.expect(reply.json().get("task") == "hello", "its task", shown(reply))
-    location = reply.headers.get("location")
-    got = location or "no Location"
-    server.expect(location == f"/v1/job/{uid}", f"Location: /v1/job/{uid}", got)
+    """POST /v1/job sends a job through the client, and then answers 202."""
+    reply = post(server, probe_slow="yes")
+    at_answer = server.output()[server.begun :]
+    cause = "the handler has to answer with status 202: the work is accepted, and not "
+    cause += "yet done"
+    if "Object of type UUID" in at_answer or "UUID(" in at_answer:
+        cause = "JSON has no form for a UUID, so send str(uuid4())"
+    with server.likely(cause):
+        assert reply.status == 202, reply
+    with server.likely('the answer needs {"uid": uid, "task": "hello"}'):
+        assert reply.json.keys() >= {"uid", "task"}, reply
+        assert reply.json["task"] == "hello", reply
+    uid = str(reply.json["uid"])
+    with server.likely("say where to ask for the job later: Location: /v1/job/<uid>"):
+        assert reply.headers.get("location") == f"/v1/job/{uid}"
     log = server.logged("Hello, Ada.")
-    line = next(line for line in log.splitlines() if "Hello, Ada." in line)
-    cause = "the handler does the work itself: it should only send the job"
-    right = line.startswith("SajeWorker ")
-    server.expect(right, "the worker, not the server, greets", line, cause)
-    cause = "the handler does not send the job through the client: await saje.send()"
-    sent = next((line for line in log.splitlines() if "Sent: " in line), None)
-    server.expect(sent, "a job sent by saje.send()", server.end_of_log(), cause)
-    cause = "the answer names a uid that is not the job's: make one, for both"
-    server.expect(uid in sent, f"the uid {uid} in the job", sent, cause)
-    cause = "the answer goes out before the job is on the queue, and may be wrong: "
-    cause += "await saje.send(), then answer"
-    early = "Sent: " in log_at_answer
-    server.expect(early, "sent, then answered", "answered, then sent", cause)
-    # Of three requests, one server answers two.
-    uids = [uid]
-    for _ in range(2):
-        uids.append(server.request("POST", "/v1/job", body).json().get("uid"))
-    cause = "each job has a uid of its own: call uuid4() in the handler"
-    server.expect(len(set(uids)) == 3, "three uids for three jobs", uids, cause)
+    greeting = next(line for line in log.splitlines() if "Hello, Ada." in line)
+    with server.likely("the handler does the work itself. It should only send the job"):
+        assert greeting.startswith("SajeWorker ")
+    sent = next((line for line in log.splitlines() if "Sent: " in line), "")
+    with server.likely(
+        "the handler doesn't send the job through the client. await saje.send(...)"
+    ):
+        assert "Sent: " in sent
+    with server.likely("the answer names another uid than the job. Make one for both"):
+        assert uid in sent
+    with server.likely(
+        "the answer goes out before the job is on the queue, so it may turn out wrong. "
+        "await saje.send(), and then answer"
+    ):
+        assert "Sent: " in at_answer
+    with server.likely(
+        "the handler waits for the work before it answers. Answer as soon as the job "
+        "is queued"
+    ):
+        assert "Goodbye, Ada." not in at_answer
+
+
+@pytest.mark.todo("3.4")
+def test_post_does_not_wait_for_the_worker(server: AppServer) -> None:
+    """POST /v1/job is answered while the worker is busy with something else."""
+    worker = server.worker()
+    worker.suspend()
+    try:
+        server.until(
+            lambda: worker.status() == psutil.STATUS_STOPPED, "a paused worker"
+        )
+        with server.likely(
+            "the handler waits until the worker has taken the job or done it. Answer "
+            "as soon as the job is queued"
+        ):
+            reply = server.request(
+                "POST", "/v1/job", BODY, timeout=2.5 * server.slowness
+            )
+            server.did += ", while the worker was paused"
+            assert reply.status == 202, reply
+    finally:
+        worker.resume()
+
+
+@pytest.mark.todo("3.4")
+def test_each_job_has_a_uid_of_the_servers_own(server: AppServer) -> None:
+    """The uid is a new uuid4() for each job, whatever the request says."""
+    chosen = str(uuid.uuid4())
+    replies = [post(server, x_request_id=chosen) for _ in range(3)]
+    server.did += f" -H 'x-request-id: {chosen}', 3 times"
+    for reply in replies:
+        assert reply.status == 202, reply
+    uids = [str(reply.json.get("uid")) for reply in replies]
+    with server.likely("the uid is taken from the request. Make a new one: uuid4()"):
+        assert chosen not in uids
+    with server.likely("each job needs a uid of its own. Call uuid4() in the handler"):
+        assert len(set(uids)) == 3, uids
+    with server.likely("this isn't the text of a uuid4(), which nobody can guess"):
+        for uid in uids:
+            assert is_uuid4(uid), uid
+    reply = server.request("POST", "/v1/job", {**BODY, "uid": chosen})
+    with server.likely("the uid is taken from the request. Make a new one: uuid4()"):
+        # From step 04 on a job with a uid is refused.
+        assert reply.status == 400 or reply.json["uid"] != chosen, reply
+
+
+def is_uuid4(uid: str) -> bool:
+    """Return whether a text is a UUID of version 4, in its usual form."""
+    try:
+        found = uuid.UUID(uid)
+    except ValueError:
+        return False
+    return found.version == 4 and str(found) == uid
+
+
+@pytest.mark.todo("3.4")
+def test_a_job_that_is_not_queued_is_not_accepted(server: AppServer) -> None:
+    """If the job can't be queued, the answer is an error, and never 202."""
+    reply = post(server, probe_raises="ConnectionResetError")
+    server.did += ", while saje.send() raises a ConnectionResetError"
+    with server.likely(
+        "202 promises that the job is queued, but saje.send() failed or wasn't called. "
+        "await saje.send() and let its exception out"
+    ):
+        assert reply.status >= 500, reply

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import httpx
 import psutil
-from causes import in_the_log
+from causes import RECORD, in_the_log
 
 from workshop import processes
 from workshop.suites import BOTH_COME_UP
@@ -147,7 +147,8 @@ class AppServer:
             time.sleep(0.02)
         # A signal that comes before Sanic's main process has seen that every server
         # is up leaves it waiting. This message is answered only after that.
-        self.http.post("/probe/settle").raise_for_status()
+        with suppress(httpx.TransportError):  # an app that is about to exit
+            self.http.post("/probe/settle").raise_for_status()
         self._boot_until(lambda: "No change needed" in self.output(), began)
         self._boot_until(
             lambda: (
@@ -160,7 +161,14 @@ class AppServer:
         self.booted = self.begun = len(self.output())
 
     def _boot_until(self, condition: Callable[[], bool], began: float) -> None:
-        while not condition():
+        done = False
+        while not done:
+            # The servers may be up although the main process failed to start the rest.
+            if self.main.poll() is not None:
+                got = f"the app exited. Its log:\n{self.end_of_log()}"
+                raise self.failed(BOTH_COME_UP, got)
+            with suppress(httpx.TransportError):
+                done = condition()
             if time.monotonic() - began > BOOT:
                 got = f"it did not within {BOOT:.0f} s\n{self.end_of_log()}"
                 raise Overslept(str(self.failed("the app starts its processes", got)))
@@ -277,8 +285,9 @@ class AppServer:
         limit = min(seconds or WAIT, AppServer.patience) * self.slowness
         began = time.monotonic()
         last: Any = None
-        while time.monotonic() - began < limit and not self._worker_died():
+        while time.monotonic() - began < limit:
             self._stem()
+            died = self._worker_died()  # what it has logged is complete then
             try:
                 last = condition()
             except NOT_YET as error:
@@ -286,6 +295,8 @@ class AppServer:
             else:
                 if last:
                     return last
+            if died:
+                break
             time.sleep(0.02)
         # A learner's hang costs seconds, so after the first one the others wait less.
         AppServer.patience = WAIT_AGAIN
@@ -336,10 +347,12 @@ class AppServer:
         self.did = f"curl -i -X {method} http://127.0.0.1:{self.port}{path}"
         if body is not None:
             content = body if isinstance(body, bytes) else json.dumps(body).encode()
-            self.did += f" -H 'content-type: application/json' -d {quoted(content)}"
             kwargs["content"] = content
             json_type = {"content-type": "application/json"}
             kwargs["headers"] = json_type | kwargs.get("headers", {})
+            for name, value in kwargs["headers"].items():
+                self.did += f" -H '{name}: {value}'"
+            self.did += f" -d {quoted(content)}"
         try:
             return Reply(self.http.request(method, path, **kwargs))
         except httpx.HTTPError as error:
@@ -462,9 +475,15 @@ class AppServer:
         """Wait for the log line with the outcome of a job, and return its end."""
         pattern = re.compile(rf"Job {uid} (succeeded|failed): .*")
         expected = f"'Job {uid} succeeded: …' or '… failed: …' in the log"
-        found: re.Match[str] = self.until(
-            lambda: pattern.search(self.output()), expected
-        )
+
+        def look() -> re.Match[str] | None:
+            log = self.output()
+            found = pattern.search(log)
+            if found is None and f"Job {uid} has no outcome." in log:
+                raise self.failed(expected, "an exception that execute() let out")
+            return found
+
+        found: re.Match[str] = self.until(look, expected)
         return found[0].removeprefix(f"Job {uid} ")
 
     def details(self, uid: str, ended: bool = True) -> dict[str, Any]:
@@ -546,7 +565,10 @@ class AppServer:
                 "worker() doesn't call on_stop(scheduler.stop)"
             )
         assert status == 0, f"exit status {status}\n{log}"
-        assert "Traceback" not in self.output(), log
+        records = re.split(RECORD, self.output())
+        # A job that was interrupted may be logged with the place where it was.
+        others = (record for record in records if not interrupted(record))
+        assert not any("Traceback" in record for record in others), log
         self.nothing_left()
 
     def nothing_left(self) -> None:
@@ -594,12 +616,21 @@ class Reply:
 class StartServer(Protocol):
     """Starts the app in a server of the test's own."""
 
-    def __call__(self, after: AppServer | None = None) -> AppServer:
+    def __call__(
+        self, after: AppServer | None = None, drain: float = DRAIN
+    ) -> AppServer:
         """Start it.
 
         Args:
             after: A server that has ended, whose data this one gets.
+            drain: SAJE_DRAIN, in seconds.
         """
+
+
+def interrupted(record: str) -> bool:
+    """Return whether a record of the log is about a job that was cancelled."""
+    in_a_job = re.search(r'[/\\]saje[/\\]job\.py", line', record)
+    return bool(in_a_job) and "CancelledError" in record
 
 
 def quoted(content: bytes) -> str:

@@ -1,13 +1,15 @@
 """The learner's app, with routes through which a test sees inside its processes."""
 
 import asyncio
+import builtins
 import faulthandler
 import os
 import signal
 from contextlib import suppress
 from copy import copy
 from functools import cache, wraps
-from typing import Any
+from multiprocessing import current_process
+from typing import Any, get_type_hints
 from uuid import UUID, uuid4
 
 from sanic import Blueprint, HTTPResponse, Request, Sanic, json
@@ -52,12 +54,60 @@ async def put(request: Request) -> HTTPResponse:
     return json({})
 
 
+class Unreadable:
+    """An object that every process can read but the worker."""
+
+    def __reduce__(self) -> Any:
+        """Let the process that reads this call a function."""
+        return read_unreadable, ()
+
+
+def read_unreadable() -> Unreadable:
+    """Return the object, unless this is the worker.
+
+    Raises:
+        RuntimeError: This is the worker.
+    """
+    if "SajeWorker" in current_process().name:
+        raise RuntimeError("a message of the test that the worker can't read")
+    return Unreadable()
+
+
+@bp.post("/unreadable")
+async def unreadable(request: Request) -> HTTPResponse:
+    """Put an object on the queue with which the worker's get() fails."""
+    request.app.shared_ctx.saje_queue.put_nowait(Unreadable())
+    return json({})
+
+
 @bp.get("/tasks")
 async def tasks(request: Request) -> HTTPResponse:
     """Name the registered tasks."""
     from saje.task import Task
 
     return json(sorted(Task.registry))
+
+
+@bp.post("/define")
+async def define(request: Request) -> HTTPResponse:
+    """Define a class from its source, and answer what happened to the registry."""
+    from app.tasks import Hello
+    from saje.task import Task
+
+    before, names = dict(Task.registry), {"Hello": Hello, "Task": Task}
+    raised = "nothing"
+    try:
+        exec(request.json["source"], names)
+    except Exception as error:
+        raised = type(error).__name__
+    changed = {
+        name: getattr(Task.registry.get(name), "__name__", None)
+        for name in before | Task.registry
+        if before.get(name) is not Task.registry.get(name)
+    }
+    Task.registry.clear()
+    Task.registry.update(before)
+    return json({"raised": raised, "changed": changed})
 
 
 @cache
@@ -119,30 +169,126 @@ async def restart(request: Request) -> HTTPResponse:
     return json({})
 
 
+@bp.post("/setting")
+async def setting(request: Request) -> HTTPResponse:
+    """Wire another app with a setting, and answer with what it is refused for."""
+    from saje.creator import create_saje
+
+    name, value = f"SANIC_{request.json['name']}", request.json["value"]
+    before = os.environ[name]
+    os.environ[name] = value
+    app, refused = Sanic("SajeSetting"), None
+    app.config.setdefault("SAJE_TASKS", request.app.config.get("SAJE_TASKS"))
+    try:
+        create_saje(app)
+    except SystemExit as error:
+        refused = str(error)
+    finally:
+        os.environ[name] = before
+        Sanic.unregister_app(app)
+    return json({"refused": refused})
+
+
+async def log_what_is_managed(app: Sanic) -> None:
+    """Log the drain of the SajeWorker, and whether a reload restarts it."""
+    for transient, workers in (
+        (True, app.manager.transient),
+        (False, app.manager.durable),
+    ):
+        for name, worker in workers.items():
+            if "SajeWorker" in name:
+                drain = worker.server_settings.get("drain", app.config.SAJE_DRAIN)
+                logger.info("Managed: drain %s, transient %s", drain, transient)
+
+
+class Recorder:
+    """A queue that remembers what was put on it, or one that is gone."""
+
+    def __init__(self, gone: bool) -> None:
+        """Create a queue.
+
+        Args:
+            gone: Whether put() fails, as if the Manager had died.
+        """
+        self.gone = gone
+        self.messages: list[Any] = []
+
+    def put(self, message: Any, *args: Any, **kwargs: Any) -> None:
+        """Remember a message.
+
+        Raises:
+            ConnectionResetError: The queue is gone.
+        """
+        if self.gone:
+            raise ConnectionResetError("the queue is gone, because a test wants that")
+        self.messages.append(message)
+
+    put_nowait = put
+
+    def qsize(self) -> int:
+        """Return how many messages there are."""
+        return len(self.messages)
+
+
+def nested(levels: int) -> Any:
+    """Return lists in lists."""
+    return [nested(levels - 1)] if levels > 1 else []
+
+
+ARGUMENTS: dict[str, Any] = {
+    "text": "two\nlines, \u00e9 and \U0001f600",
+    "NaN": float("nan"),
+    "Infinity": float("inf"),
+    "half of a surrogate pair": "\ud800",
+    "the key 1": {1: "one"},
+    "the key None": {"deeper": [{None: "none"}]},
+    "bytes": b"bytes",
+    "a set": {1, 2},
+    # The job and its kwargs are two levels.
+    "64 levels": nested(62),
+    "65 levels": nested(63),
+}
+"""Arguments of jobs for `send`, by what is special about them."""
+
+
 def log_what_is_sent(client: Any) -> None:
     """Log each job once SajeClient.send() is through with it.
 
-    For a request with the header ``probe-slow`` that takes a while: whoever does not
-    wait for it is found out.
+    The header ``probe-slow`` of a request makes that take a while, which gives a
+    handler away that doesn't wait for it. The header ``probe-raises`` names an
+    exception that send() raises. The header ``probe-depth`` is what depth() returns.
     """
-    original = client.send
+    original, depth = client.send, client.depth
 
     @wraps(original)
     async def send(self: Any, job: Any, *args: Any, **kwargs: Any) -> Any:
+        headers: Any = {}
         with suppress(SanicException):  # there is no request
-            if "probe-slow" in Request.get_current().headers:
-                await asyncio.sleep(0.3)
+            headers = Request.get_current().headers
+        if "probe-slow" in headers:
+            await asyncio.sleep(0.3)
+        if kind := headers.get("probe-raises"):
+            raise getattr(builtins, kind)("on purpose")
         result = await original(self, job, *args, **kwargs)
         logger.info("Sent: %s", job)
         return result
 
+    @wraps(depth)
+    def report_depth(self: Any) -> int:
+        with suppress(SanicException):  # there is no request
+            if wanted := Request.get_current().headers.get("probe-depth"):
+                return int(wanted)
+        return int(depth(self))
+
     client.send = send
+    client.depth = report_depth
 
 
 def create_app() -> Sanic:
     """Build the learner's application and add the probe to it."""
     app = server.create_app()
     app.blueprint(bp)
+    app.main_process_ready(log_what_is_managed)
     with suppress(ImportError):
         from saje.client import SajeClient
 
@@ -166,17 +312,38 @@ def create_app() -> Sanic:
             await saje.send(request.json["job"])
             return json({})
 
-        async def send_nan(
+        async def send_recorded(
             request: Request,
             saje: SajeClient = None,  # type: ignore[assignment]
         ) -> HTTPResponse:
-            job = request.json["job"]
-            job["kwargs"]["seconds"] = float("nan")
+            saje = copy(saje)
+            queue = Recorder(request.json["gone"])
+            saje.queue = queue  # type: ignore[assignment]
+            kwargs = {"value": ARGUMENTS[request.json["value"]]}
+            job = {"task": "hello", "uid": str(uuid4()), "kwargs": kwargs}
+            raised = None
             try:
                 await saje.send(job)
             except Exception as error:
-                return json({"raised": type(error).__name__})
-            return json({})
+                raised = [kind.__name__ for kind in type(error).__mro__]
+            return json(
+                {
+                    "raised": raised,
+                    "messages": [ascii(message) for message in queue.messages],
+                    "job": ascii(job),
+                }
+            )
+
+        async def asks(request: Request) -> HTTPResponse:
+            handlers = [
+                getattr(
+                    getattr(route.handler, "view_class", None), "get", route.handler
+                )
+                for route in request.app.router.routes
+                if f"/{route.path}" == request.args.get("path")
+            ]
+            hints = [hint for h in handlers for hint in get_type_hints(h).values()]
+            return json({"asks": SajeClient in hints})
 
         async def send_slowly(
             request: Request,
@@ -197,7 +364,8 @@ def create_app() -> Sanic:
         # Each app builds its own: the annotation must be the app's class.
         app.add_route(client, "/probe/client")
         app.add_route(send, "/probe/send", methods=["POST"])
-        app.add_route(send_nan, "/probe/send-nan", methods=["POST"])
+        app.add_route(send_recorded, "/probe/send-recorded", methods=["POST"])
+        app.add_route(asks, "/probe/asks")
         app.add_route(send_slowly, "/probe/send-slowly", methods=["POST"])
         app.add_route(ask, "/probe/ask", methods=["POST"])
     return app

@@ -1,13 +1,37 @@
-"""Tasks that misbehave, beside those of the learner's app."""
+"""Tasks that misbehave, or tell how they are run, beside those of the learner's app."""
 
 import asyncio
+import threading
 import time
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
 from typing import Any
 
 from sanic.log import logger
 
 import app.tasks  # noqa: F401  (registers its tasks)
 from saje.task import Task
+
+
+class Unprintable(Exception):
+    """An exception that can't be shown."""
+
+    def __str__(self) -> str:
+        """Fail."""
+        raise ValueError("this exception has no text")
+
+
+KINDS: dict[str, Callable[[], BaseException]] = {
+    "ValueError": lambda: ValueError("on purpose"),
+    "KeyError": KeyError,  # its text is empty
+    "Unprintable": Unprintable,
+    "SystemExit": lambda: SystemExit("on purpose"),
+    "KeyboardInterrupt": lambda: KeyboardInterrupt("on purpose"),
+    "CancelledError": lambda: asyncio.CancelledError("on purpose"),
+    "StopIteration": lambda: StopIteration("on purpose"),
+}
+"""What a task can be told to raise."""
 
 
 class Raises(Task):
@@ -17,13 +41,7 @@ class Raises(Task):
 
     async def run(self, kind: str) -> None:
         """Raise the exception of that name."""
-        kinds: dict[str, type[BaseException]] = {
-            "ValueError": ValueError,
-            "SystemExit": SystemExit,
-            "KeyboardInterrupt": KeyboardInterrupt,
-            "CancelledError": asyncio.CancelledError,
-        }
-        raise kinds[kind]("on purpose")
+        raise KINDS[kind]()
 
 
 class RaisesInThread(Task):
@@ -31,9 +49,56 @@ class RaisesInThread(Task):
 
     name = "probe_raises_in_thread"
 
-    def run(self) -> None:
-        """Raise what no future takes."""
-        raise StopIteration
+    def run(self, kind: str) -> None:
+        """Raise the exception of that name."""
+        raise KINDS[kind]()
+
+
+class Explains(Task):
+    """Raises several exceptions at once, with a note and a cause."""
+
+    name = "probe_explains"
+
+    async def run(self) -> None:
+        """Raise them."""
+        parts = [ValueError("the first part"), KeyError("the second part")]
+        error = ExceptionGroup("several on purpose", parts)
+        error.add_note("the note on it")
+        raise error from OSError("the cause of it")
+
+
+class FailingGroup(Task):
+    """Has a TaskGroup in which one task fails, so that the others are cancelled."""
+
+    name = "probe_failing_group"
+
+    async def run(self) -> None:
+        """Let the group fail."""
+
+        async def fail() -> None:
+            raise ValueError("on purpose")
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail())
+            await asyncio.sleep(60)
+
+
+class CancelsItself(Task):
+    """Cancels itself, which nobody has asked it to."""
+
+    name = "probe_cancels_itself"
+
+    async def run(self) -> None:
+        """Cancel this task of asyncio's, and wait for that to happen."""
+        if this := asyncio.current_task():
+            this.cancel()
+        await asyncio.sleep(60)
+
+
+class Unfinished(Task):
+    """Has no run(), so Python doesn't let anybody create an instance."""
+
+    name = "probe_unfinished"
 
 
 class Says(Task):
@@ -47,18 +112,121 @@ class Says(Task):
         return text
 
 
+class Remembers(Task):
+    """Keeps something on its instance."""
+
+    name = "probe_remembers"
+
+    def __init__(self) -> None:
+        """Begin without any memories."""
+        self.memories: list[str] = []
+
+    async def run(self, what: str) -> None:
+        """Log what this instance has been told so far."""
+        self.memories.append(what)
+        await asyncio.sleep(0)
+        logger.info("Remembered until %s: %s", what, ", ".join(self.memories))
+
+
+def log_where(kind: str) -> str:
+    """Log in which thread a task runs, and return that."""
+    thread = threading.current_thread()
+    where = "a daemon thread" if thread.daemon else "a thread that isn't a daemon"
+    if thread is threading.main_thread():
+        where = "the main thread"
+    logger.info("A task that is %s runs in %s.", kind, where)
+    return where
+
+
+def decorated(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Hide that a function is `async def`."""
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    return call
+
+
+class Async(Task):
+    """Tells where an `async def run` runs."""
+
+    name = "probe_async"
+
+    async def run(self) -> str:
+        """Log it."""
+        return log_where("async")
+
+
+class Static(Task):
+    """Tells where an `async def run` without `self` runs."""
+
+    name = "probe_static"
+
+    @staticmethod
+    async def run() -> str:
+        """Log it."""
+        return log_where("static")
+
+
+class Decorated(Task):
+    """Tells where an `async def run` runs that doesn't look like one."""
+
+    name = "probe_decorated"
+
+    @decorated
+    async def run(self) -> str:
+        """Log it."""
+        await asyncio.sleep(0)  # which only works on an event loop
+        return log_where("decorated")
+
+
+class Plain(Task):
+    """Tells where a plain run runs."""
+
+    name = "probe_plain"
+
+    def run(self) -> str:
+        """Log it."""
+        return log_where("plain")
+
+
 class Computes(Task):
-    """A plain function that keeps the processor busy."""
+    """A plain function that keeps the processor busy until a test lets it go."""
 
     name = "probe_computes"
 
-    def run(self, seconds: float) -> None:
-        """Compute for some seconds."""
+    def run(self, until: str) -> None:
+        """Compute until there is a file of that name."""
         logger.info("The computation begins.")
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            pass
+        while not Path(until).exists():
+            sum(range(1000))
         logger.info("The computation ends.")
+
+
+class Waits(Task):
+    """A plain function that blocks until a test lets it go."""
+
+    name = "probe_waits"
+    lock = threading.Lock()
+    waiting = 0
+    """How many of these wait at this moment."""
+
+    def run(self, until: str) -> None:
+        """Wait until there is a file of that name."""
+        self.count(1)
+        while not Path(until).exists():
+            time.sleep(0.02)
+        self.count(-1)
+        logger.info("One has waited.")
+
+    @classmethod
+    def count(cls, change: int) -> None:
+        """Count one more, or one less, and log how many there are."""
+        with cls.lock:
+            cls.waiting += change
+            if change > 0:
+                logger.info("Waiting at once: %d.", cls.waiting)
 
 
 class Blocks(Task):
@@ -73,22 +241,22 @@ class Blocks(Task):
 
 
 class Unstorable(Task):
-    """Returns what JSON cannot hold."""
+    """Returns what JSON can't hold."""
 
     name = "probe_unstorable"
 
     async def run(self) -> Any:
-        """Return an object."""
+        """Return a dictionary with NaN in it."""
         return {"value": float("nan")}
 
 
 class Nested(Task):
-    """Returns what is nested: a record of it is so once more."""
+    """Returns lists in lists. A record of them has a few levels more."""
 
     name = "probe_nested"
 
     async def run(self, levels: int) -> Any:
-        """Return lists in lists."""
+        """Return so many lists in each other."""
         result: list[Any] = []
         for _ in range(levels - 1):
             result = [result]

@@ -1,4 +1,4 @@
-"""The lesson checks: a good lesson passes, and each fault is found."""
+"""The checks of the lessons: a good one passes, and each fault is found."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import pytest
 from tests.workshop.conftest import write
 from workshop import lessons
 from workshop.steps import Repository
-
-WORDS = "It is a sentence of seven words. " * 60
 
 DIAGRAM = """```mermaid
 flowchart LR
@@ -44,6 +42,21 @@ python3 -m workshop
 ```
 """
 
+GLOSSARY = """# Glossary
+
+A [queue](#queue) holds jobs.
+
+## Jobs
+
+### Job
+
+One execution.
+
+### Queue
+
+A line.
+"""
+
 FIRST = f"""# Step 01: The first
 
 {DIAGRAM}
@@ -53,7 +66,7 @@ FIRST = f"""# Step 01: The first
 
 ## The idea
 
-{WORDS}
+It is all about one number, and a [job](../../GLOSSARY.md#job).
 
 | a | b |
 |---|---|
@@ -140,6 +153,7 @@ Ten minutes.
 def written(small: Repository) -> Repository:
     """The small workshop with its lessons."""
     write(small.root / "README.md", TOP)
+    write(small.root / "GLOSSARY.md", GLOSSARY)
     write(small.root / "steps/00_start/README.md", START)
     write(small.root / "steps/01_first/README.md", FIRST)
     write(small.root / "steps/02_second/README.md", SECOND)
@@ -150,7 +164,7 @@ def written(small: Repository) -> Repository:
 
 
 def test_good_lessons(written: Repository) -> None:
-    """Lessons that are as they must be have no fault."""
+    """Lessons without a fault pass."""
     assert lessons.check(written) == []
 
 
@@ -160,38 +174,38 @@ def test_good_lessons(written: Repository) -> None:
         (
             "# Step 01: The first",
             "# Step 1: The first",
-            "its one first heading must be",
+            "its only first-level heading must be",
         ),
         ("## The idea", "## Ideas", "its sections are"),
         ("## Predict", "## Check\n\n## Predict", "its sections are"),
-        (DIAGRAM, "", "it has 0 mermaid blocks"),
-        (DIAGRAM, DIAGRAM * 2, "it has 2 mermaid blocks"),
-        ("## Predict\n", f"## Predict\n\n{DIAGRAM}", "it has 2 mermaid blocks"),
-        (WORDS, WORDS[: len(WORDS) // 2], "words (code blocks and tables apart)"),
-        (WORDS, WORDS * 3, "words (code blocks and tables apart)"),
+        (DIAGRAM, "", "it doesn't have a mermaid block"),
         (
             "TODO 1.1: Give the",
             "TODO 1.1: Give an",
-            "no '### TODO 1.1: Give the answer'",
+            "doesn't have '### TODO 1.1: Give the answer'",
         ),
-        ("TODO 1.1: Give the", "TODO 1.1: Give an", "which step.toml does not have so"),
+        ("TODO 1.1: Give the", "TODO 1.1: Give an", "but step.toml has no such TODO"),
         ("Edit `app/answer.py`.", "Edit it.", "does not name its file, app/answer.py"),
-        ("Undo TODO 1.1.", "Undo TODO 7.1.", "there is no TODO 7.1"),
-        ("../02_second/README.md", "../03_third/README.md", "leads to no file"),
-        ("../02_second/README.md", "../../../x.md", "leads to no file of the workshop"),
-        ("(#the-idea)", "(#the-ideas)", "leads to no heading"),
-        ("../02_second/README.md", "../02_second/README.md#no", "leads to no heading"),
+        ("Undo TODO 1.1.", "Undo TODO 7.1.", "TODO 7.1 doesn't exist"),
+        ("../02_second/README.md", "../03_third/README.md", "doesn't lead to a file"),
+        ("../02_second/README.md", "../../../x.md", "doesn't lead to a file here"),
+        ("(#the-idea)", "(#the-ideas)", "doesn't lead to a heading"),
+        (
+            "../02_second/README.md",
+            "../02_second/README.md#no",
+            "doesn't lead to a heading",
+        ),
         ("workshop check 1", "workshop check 9", "There is no step 9"),
-        ("workshop check 1", "workshop chek 1", "there is no command chek"),
+        ("workshop check 1", "workshop chek 1", "the command chek doesn't exist"),
         ("workshop check 1", "workshop check", "Missing argument 'N'"),
         ("workshop check 1", "workshop check 1 --fast", "No such option: --fast"),
         ("workshop check 1", "workshop hint 1.9", "There is no TODO 1.9"),
         ("workshop check 1", "workshop bench no", "There is no benchmark no"),
         ("workshop check 1", "workshop --wheelhouse /no", "no folder"),
         ("workshop check 1", "workshop 'check 1", "No closing quotation"),
-        ("`server.py`", "`app/no.py`", "there is no app/no.py"),
-        ("`server.py`", "`saje/`", "there is no saje/"),
-        ("`tests/01_first`", "`tests/01_last`", "there is no tests/01_last"),
+        ("`server.py`", "`app/no.py`", "app/no.py doesn't exist"),
+        ("`server.py`", "`saje/`", "saje/ doesn't exist"),
+        ("`tests/01_first`", "`tests/01_last`", "tests/01_last doesn't exist"),
         ("<details>", "<p>", "must be folded"),
         ("</details>", "", "must be folded"),
         ("2. Who?\n", "", "there are 1 questions and 2 answers"),
@@ -216,17 +230,17 @@ def test_faults_of_a_lesson(
         (
             "steps/01_first/README.md#build",
             "steps/01_first/README.md#bild",
-            "no heading",
+            "a heading",
         ),
-        ("workshop demo", "workshop demos", "there is no command demos"),
-        ("step N;", "`app/no.py`", "there is no app/no.py"),
-        ("step N;", "TODO 7.1", "there is no TODO 7.1"),
+        ("workshop demo", "workshop demos", "the command demos doesn't exist"),
+        ("step N;", "`app/no.py`", "app/no.py doesn't exist"),
+        ("step N;", "TODO 7.1", "TODO 7.1 doesn't exist"),
     ],
 )
 def test_faults_of_the_readme(
     written: Repository, old: str, new: str, fault: str
 ) -> None:
-    """The README at the top is checked too."""
+    """The README at the top is checked as well."""
     assert old in TOP
     write(written.root / "README.md", TOP.replace(old, new))
     problems = lessons.check(written)
@@ -236,14 +250,33 @@ def test_faults_of_the_readme(
 
 
 @pytest.mark.parametrize(
+    ("old", "new", "where", "fault"),
+    [
+        ("[queue](#queue)", "[queue](#cue)", "GLOSSARY.md:3", "#cue doesn't lead to a"),
+        ("### Queue", "### Line", "GLOSSARY.md:3", "#queue doesn't lead to a heading"),
+        ("### Job", "### Work", "steps/0", "GLOSSARY.md#job doesn't lead"),
+    ],
+)
+def test_faults_of_the_glossary(
+    written: Repository, old: str, new: str, where: str, fault: str
+) -> None:
+    """Links in the glossary, and links of a lesson to it, must lead to an entry."""
+    assert old in GLOSSARY
+    write(written.root / "GLOSSARY.md", GLOSSARY.replace(old, new))
+    problems = lessons.check(written)
+    assert problems
+    assert all(p.startswith(where) and fault in p for p in problems), problems
+
+
+@pytest.mark.parametrize(
     ("old", "new", "fault"),
     [
-        ("for the instructor", "for you", "its one first heading must be"),
+        ("for the instructor", "for you", "its only first-level heading must be"),
         ("## Time", "## Minutes", "its sections are"),
-        ("#predict", "#guess", "no heading"),
-        ("workshop run 1", "workshop runs 1", "there is no command runs"),
-        ("server.py", "app/no.py", "there is no app/no.py"),
-        ("TODO 1.2", "TODO 1.3", "there is no TODO 1.3"),
+        ("#predict", "#guess", "a heading"),
+        ("workshop run 1", "workshop runs 1", "the command runs doesn't exist"),
+        ("server.py", "app/no.py", "app/no.py doesn't exist"),
+        ("TODO 1.2", "TODO 1.3", "TODO 1.3 doesn't exist"),
     ],
 )
 def test_faults_of_what_the_instructor_reads(
@@ -260,12 +293,19 @@ def test_faults_of_what_the_instructor_reads(
     assert fault in problems[0]
 
 
+def test_several_diagrams(written: Repository) -> None:
+    """A lesson may have more diagrams than the first one, anywhere."""
+    more = FIRST.replace("## Build\n", f"## Build\n\n{DIAGRAM}\n{DIAGRAM}")
+    write(written.root / "steps/01_first/README.md", more)
+    assert lessons.check(written) == []
+
+
 def test_diagram_comes_early(written: Repository) -> None:
     """The picture is there before the reader predicts."""
     late = FIRST.replace(DIAGRAM, "").replace("## Build\n", f"## Build\n\n{DIAGRAM}")
     write(written.root / "steps/01_first/README.md", late)
     (problem,) = lessons.check(written)
-    assert "the diagram must come before the section Predict" in problem
+    assert "the first diagram must come before the section Predict" in problem
 
 
 def test_provided_files_are_named(written: Repository) -> None:
@@ -280,13 +320,14 @@ def test_provided_files_are_named(written: Repository) -> None:
     "name",
     [
         "README.md",
+        "GLOSSARY.md",
         "steps/01_first/README.md",
         "steps/00_start/INSTRUCTOR.md",
         "workshop/GRADING.md",
     ],
 )
 def test_missing_texts(written: Repository, name: str) -> None:
-    """A missing text is told."""
+    """A missing text is reported."""
     (written.root / name).unlink()
     assert f"{name} is missing." in lessons.check(written)
 

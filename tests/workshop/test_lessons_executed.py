@@ -1,4 +1,4 @@
-"""What carries out the lessons: a lesson that is so passes, and each fault is told."""
+"""Running lessons: one whose output is real passes, and each fault is reported."""
 
 from __future__ import annotations
 
@@ -75,17 +75,17 @@ no_such_command_
 FILE = "steps/01_first/README.md"
 
 
-def carry_out(small: Repository, text: str, folder: Path, number: int = 1) -> None:
-    """Carry out a lesson of the small workshop, of step 1 or of another."""
+def run_lesson(small: Repository, text: str, folder: Path, number: int = 1) -> None:
+    """Run a lesson of the small workshop, of step 1 or of another."""
     step = small.step(number)
     write(small.starter(step) / "README.md", text)
     execute(small, step, folder / "lesson", patience=1.0)
 
 
 def test_good_lesson(small: Repository, tmp_path: Path) -> None:
-    """All of it is so; and the learner's own app is as it was."""
+    """A good lesson passes and doesn't touch the learner's own app."""
     before = (small.root / "steps/01_first/app/answer.py").read_bytes()
-    carry_out(small, LESSON, tmp_path)
+    run_lesson(small, LESSON, tmp_path)
     assert (small.root / "steps/01_first/app/answer.py").read_bytes() == before
 
 
@@ -129,11 +129,11 @@ def test_faults(
     line: int,
     words: str,
 ) -> None:
-    """Each kind of fault is told, with the lesson's line."""
+    """Each kind of fault is reported with the line of the lesson."""
     monkeypatch.setattr(scene, "KILLED", 0.2)
     assert LESSON.count(old) == 1
     with pytest.raises(Parted) as told:
-        carry_out(small, LESSON.replace(old, new), tmp_path)
+        run_lesson(small, LESSON.replace(old, new), tmp_path)
     assert str(told.value).startswith(f"{FILE}:{line}\n")
     assert words in str(told.value)
 
@@ -182,15 +182,15 @@ Server Stopped
 
 
 def test_lesson_with_an_app(small: Repository, tmp_path: Path) -> None:
-    """Its log is compared, its edits are reloaded, and Ctrl+C ends it."""
-    carry_out(small, SERVED, tmp_path, 2)
+    """The app's log is compared, edits are reloaded, and Ctrl+C stops the app."""
+    run_lesson(small, SERVED, tmp_path, 2)
 
 
 def test_log_that_does_not_come(small: Repository, tmp_path: Path) -> None:
-    """What the app does not log is told; and the app is ended all the same."""
+    """A line that the app doesn't log is reported, and the app is stopped anyway."""
     text = SERVED.replace("Worker ready", "Worker steady")
     with pytest.raises(Parted, match=r"^steps/02_second/README.md:7\n") as told:
-        carry_out(small, text, tmp_path, 2)
+        run_lesson(small, text, tmp_path, 2)
     assert "Worker ready [" in str(told.value)
     assert not processes.marked([processes.OURS])
 
@@ -222,12 +222,12 @@ def test_log_that_does_not_come(small: Repository, tmp_path: Path) -> None:
     ],
 )
 def test_comparing(shown: str, came: str, same: bool) -> None:
-    """Only what is different each time may differ."""
+    """Only the parts that are different each time may differ."""
     assert is_all(shown, came) is same
 
 
 def test_comparing_with_a_log() -> None:
-    """Lines stand in a log in their order, others between them."""
+    """Lines are found in a log in their order, with others between them."""
     assert is_in("b\nd", "a\nb\nc\nd\n")
     assert is_in("b\n…\nd", "a\nb\nd\n")
     assert not is_in("d\nb", "a\nb\nc\nd\n")

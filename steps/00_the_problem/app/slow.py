@@ -1,4 +1,4 @@
-"""Three ways to do slow work inside a server, each with a weakness of its own."""
+"""Three ways to do slow work inside a server, and each has its own weakness."""
 
 import asyncio
 import time
@@ -11,17 +11,27 @@ bp = Blueprint("slow", url_prefix="/v1")
 
 
 def burn(seconds: float) -> None:
-    """Keep one processor core busy for `seconds`, as a computation would."""
+    """Keep one processor core busy, as a computation would.
+
+    Args:
+        seconds: For how long.
+    """
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         pass
 
 
 def seconds_of(request: Request) -> float:
-    """Take ?seconds= from the query, 2 if it is not there.
+    """Read ?seconds= from the query.
+
+    Args:
+        request: The request that asks for slow work.
+
+    Returns:
+        The number of seconds, or 2 if the query doesn't say.
 
     Raises:
-        BadRequest: It is no number between 0 and 60.
+        BadRequest: If it isn't a number between 0 and 60.
     """
     try:
         seconds = float(request.args.get("seconds", "2"))
@@ -34,7 +44,7 @@ def seconds_of(request: Request) -> float:
 
 @bp.get("/waiting")
 async def waiting(request: Request) -> HTTPResponse:
-    """Wait as an async handler should: other requests go on meanwhile."""
+    """Wait as an async handler should, so that other requests go on meanwhile."""
     seconds = seconds_of(request)
     await asyncio.sleep(seconds)
     return json({"waited": seconds})
@@ -42,7 +52,7 @@ async def waiting(request: Request) -> HTTPResponse:
 
 @bp.get("/blocking")
 async def blocking(request: Request) -> HTTPResponse:
-    """Compute in the handler: every request to this process waits."""
+    """Compute in the handler, so that every other request to this process waits."""
     seconds = seconds_of(request)
     burn(seconds)
     return json({"computed": seconds})
@@ -50,11 +60,11 @@ async def blocking(request: Request) -> HTTPResponse:
 
 @bp.get("/add-task")
 async def add_task(request: Request) -> HTTPResponse:
-    """Answer at once, and compute in a background task of this process."""
+    """Answer at once, then compute in a background task of the same process."""
     seconds = seconds_of(request)
 
     async def compute() -> None:
-        # Let the answer go out first. Then the task has the event loop.
+        # Let the answer go out first, because burn() keeps the event loop to itself.
         await asyncio.sleep(0.1)
         logger.info("Background task started: %s s", seconds)
         burn(seconds)
