@@ -358,6 +358,22 @@ class AppServer:
         except httpx.HTTPError as error:
             raise self.failed("an answer", repr(error)) from error
 
+    def expect(
+        self, condition: object, expected: str, got: object, cause: str | None = None
+    ) -> None:
+        """Raise a Checkpoint unless a condition holds.
+
+        Args:
+            condition: What has to be true.
+            expected: The condition in words.
+            got: What came instead.
+            cause: What is likely wrong if it isn't true.
+        """
+        if not condition:
+            if cause:
+                self.causes.append(cause)
+            raise self.failed(expected, f"{got!s:.{SHOWN * 3}}")
+
     def get(self, path: str) -> Reply:
         """GET a path."""
         return self.request("GET", path)

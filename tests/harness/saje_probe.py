@@ -9,7 +9,7 @@ from contextlib import suppress
 from copy import copy
 from functools import cache, wraps
 from multiprocessing import current_process
-from typing import Any, get_type_hints
+from typing import Any
 from uuid import UUID, uuid4
 
 from sanic import Blueprint, HTTPResponse, Request, Sanic, json
@@ -334,17 +334,6 @@ def create_app() -> Sanic:
                 }
             )
 
-        async def asks(request: Request) -> HTTPResponse:
-            handlers = [
-                getattr(
-                    getattr(route.handler, "view_class", None), "get", route.handler
-                )
-                for route in request.app.router.routes
-                if f"/{route.path}" == request.args.get("path")
-            ]
-            hints = [hint for h in handlers for hint in get_type_hints(h).values()]
-            return json({"asks": SajeClient in hints})
-
         async def send_slowly(
             request: Request,
             saje: SajeClient = None,  # type: ignore[assignment]
@@ -365,7 +354,6 @@ def create_app() -> Sanic:
         app.add_route(client, "/probe/client")
         app.add_route(send, "/probe/send", methods=["POST"])
         app.add_route(send_recorded, "/probe/send-recorded", methods=["POST"])
-        app.add_route(asks, "/probe/asks")
         app.add_route(send_slowly, "/probe/send-slowly", methods=["POST"])
         app.add_route(ask, "/probe/ask", methods=["POST"])
     return app
