@@ -63,6 +63,10 @@ def create_saje(app: Sanic) -> None:
         )
         stop_gracefully(app.manager)
 
+    @app.reload_process_start
+    async def reloader_start(app: Sanic) -> None:
+        end_with_parent()
+
     @app.before_server_start
     async def setup_saje(app: Sanic) -> None:
         end_with_parent()

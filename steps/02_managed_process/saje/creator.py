@@ -42,6 +42,10 @@ def create_saje(app: Sanic) -> None:
     # restarts it when the code is reloaded. worker()'s docstring names its arguments.
     # Then let stop_gracefully() take over the stop signals from Sanic.
 
+    @app.reload_process_start
+    async def reloader_start(app: Sanic) -> None:
+        end_with_parent()
+
     @app.before_server_start
     async def setup_saje(app: Sanic) -> None:
         end_with_parent()
