@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 SLOW = 2.0  # seconds that each slow request takes
+JOB = {"task": "primes", "kwargs": {"below": 600_000}}  # some seconds of work
 SITUATIONS = {
     "nothing": None,
     "handlers that wait": "/v1/waiting",
@@ -32,11 +33,11 @@ def get(address: str, path: str) -> Any:
 
     Raises:
         OSError: Nothing answers.
-        ValueError: The address is none, or the answer is no success.
+        ValueError: The address is wrong, or the answer isn't a success.
     """
     url = urlsplit(address)
     if url.scheme != "http" or not url.hostname:
-        raise ValueError(f"{address} is no address such as http://127.0.0.1:8000.")
+        raise ValueError(f"{address} isn't an address like http://127.0.0.1:8000.")
     connection = http.client.HTTPConnection(url.hostname, url.port, timeout=60)
     try:
         connection.request("GET", path, headers={"Connection": "close"})
@@ -46,10 +47,24 @@ def get(address: str, path: str) -> Any:
         connection.close()
     if not 200 <= answer.status < 300:
         raise ValueError(
-            f"{path} was answered {answer.status}. Is it step 00 that runs on "
+            f"{path} was answered with {answer.status}. Does step 00 or step 04 run on "
             f"{address}?"
         )
     return json.loads(body)
+
+
+def submit(address: str) -> None:
+    """Submit a job that computes, as step 04 accepts it.
+
+    Args:
+        address: Where the application listens.
+    """
+    url = urlsplit(address)
+    connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=60)
+    headers = {"Connection": "close", "Content-Type": "application/json"}
+    connection.request("POST", "/v1/job", json.dumps(JOB), headers)
+    connection.getresponse().read()
+    connection.close()
 
 
 def worst_latency(address: str, slow: str | None, servers: int) -> float:
@@ -57,14 +72,18 @@ def worst_latency(address: str, slow: str | None, servers: int) -> float:
 
     Args:
         address: Where the application listens.
-        slow: A path to request at the same time, or None for none.
+        slow: A path to request at the same time, "jobs" for jobs, or None for none.
         servers: How many slow requests to send: one for each server.
     """
     with ThreadPoolExecutor(servers) as beside:
         requests = []
         if slow:
             for _ in range(servers):
-                requests.append(beside.submit(get, address, f"{slow}?seconds={SLOW}"))
+                if slow == "jobs":
+                    requests.append(beside.submit(submit, address))
+                else:
+                    path = f"{slow}?seconds={SLOW}"
+                    requests.append(beside.submit(get, address, path))
                 time.sleep(0.3)  # by now it has one server to itself
         worst = 0.0
         until = time.perf_counter() + SLOW
@@ -83,7 +102,10 @@ def main(address: str) -> None:
     workers = get(address, "/v1/info")["workers"]
     servers = sum(name.startswith("Sanic-Server-") for name in workers)
     print(f"The longest GET /v1/info while {servers} servers are busy with")
-    for situation, path in SITUATIONS.items():
+    situations: dict[str, str | None] = SITUATIONS
+    if "Sanic-SajeWorker-0" in workers:  # step 04, where jobs do the slow work
+        situations = {"nothing": None, "jobs that compute": "jobs"}
+    for situation, path in situations.items():
         latency = worst_latency(address, path, servers)
         print(f"  {situation:<26} {latency:7.0f} ms", flush=True)
 

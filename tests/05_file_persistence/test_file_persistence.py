@@ -47,6 +47,88 @@ asyncio.run(backend.store(uuid.uuid4(), JobState.QUEUED, task="a" * 100))
 print("calls of write():", backend._writer.writes)
 """
 
+READ_ONCE = """
+import sys, uuid
+from saje.backend import FileBackend
+backend, seen = FileBackend(sys.argv[1]), []
+class Counting:
+    def __init__(self, file): self.file = file
+    def seek(self, *a): return self.file.seek(*a)
+    def read(self, *a): return self.file.read(*a)
+    def readline(self, *a): return self.count(self.file.readline(*a))
+    def readlines(self, *a): return [self.count(x) for x in self.file.readlines(*a)]
+    def __iter__(self): return map(self.count, self.file)
+    def count(self, line):
+        if line: seen.append(line)
+        return line
+backend._reader = Counting(backend._reader)
+def add(number):
+    with open(sys.argv[1], "a") as file:
+        for _ in range(number):
+            file.write('{"uid":"%s","state":"queued"}\\n' % uuid.uuid4())
+for number in (1000, 1):
+    add(number)
+    seen.clear()
+    backend.refresh()
+    print(len(seen))
+"""
+
+SEND = """
+import asyncio, queue, sys, uuid
+from saje.backend import FileBackend
+from saje.client import SajeClient
+backend, uid = FileBackend(sys.argv[1]), uuid.uuid4()
+job = {"task": "hello", "uid": str(uid), "kwargs": {"name": "Ada"}}
+async def send(saje):
+    try:
+        await saje.send(job)
+    except Exception as error:
+        print(type(error).__name__)
+"""
+DISK_FULL = f"""{SEND}
+async def full(*args, **changes): raise OSError("no space left")
+backend.store = full
+saje = SajeClient(queue.Queue(), backend)
+asyncio.run(send(saje))
+print(saje.queue.qsize())
+"""
+QUEUE_GONE = f"""{SEND}
+class Gone(queue.Queue):
+    def put(self, *args, **kwargs): raise EOFError
+    put_nowait = put
+asyncio.run(send(SajeClient(Gone(), backend)))
+details = asyncio.run(backend.fetch(uid))
+print(details.state.value if hasattr(details.state, "value") else details.state)
+print((details.error or {{}}).get("type"))
+"""
+AWAITED = """
+import asyncio, json, sys, uuid
+import app.tasks
+from saje.backend import FileBackend
+from saje.job import Job
+async def main():
+    backend, uid = FileBackend(sys.argv[1]), uuid.uuid4()
+    message = {"task": "hello", "uid": str(uid), "kwargs": {"seconds": 0}}
+    await Job.create(json.dumps(message), backend).execute()
+    with open(sys.argv[1]) as file:
+        print(json.loads(file.readlines()[-1])["state"])
+asyncio.run(main())
+"""
+
+
+def run_calls(
+    server: AppServer, source: str, *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    """Run some calls in a process of its own, in the app's folder."""
+    return subprocess.run(
+        [sys.executable, "-B", "-c", source, *arguments],
+        cwd=server.app,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
 
 def store(server: AppServer, file: Path, uid: str, **record: Any) -> None:
     """Have one of the servers record a change of a job."""
@@ -310,6 +392,63 @@ def test_a_look_up_merges_the_lines(server: AppServer, tmp_path: Path) -> None:
         server.expect(details is None, 'None without a "task"', details, cause)
 
 
+@pytest.mark.todo("5.2")
+def test_lines_are_read_once(server: AppServer, tmp_path: Path) -> None:
+    """A look-up reads only the lines that were added since the last one."""
+    file = tmp_path / "once.jsonl"
+    run = run_calls(server, READ_ONCE, str(file))
+    server.did = "refresh() with 1,000 lines in the file, then again with one more"
+    with server.likely(
+        "lines are read again that were read before. Begin at self._end, and move it "
+        "past each line"
+    ):
+        assert run.stdout.split() == ["1000", "1"], run.stdout + run.stderr[-400:]
+
+
+@pytest.mark.todo("5.3")
+def test_no_job_answers_for_another(server: AppServer, tmp_path: Path) -> None:
+    """If the file is cut and written anew, an old uid doesn't get another job."""
+    file = tmp_path / "cut.jsonl"
+    old, other = str(uuid.uuid4()), str(uuid.uuid4())
+    store(server, file, old, **QUEUED)
+    for details in fetch(server, file, old):
+        assert details["uid"] == old
+    file.write_bytes(file.read_bytes().replace(old.encode(), other.encode()))
+    with server.likely("a line of another uid was merged, so compare the uid first"):
+        for details in fetch(server, file, old):
+            assert details is None
+
+
+@pytest.mark.todo("5.4")
+def test_a_job_that_was_not_recorded_is_not_queued(
+    server: AppServer, tmp_path: Path
+) -> None:
+    """If store() raises OSError, send() does too, and queues nothing."""
+    run = run_calls(server, DISK_FULL, str(tmp_path / "full.jsonl"))
+    server.did = "await saje.send(...), with a backend whose store() raises OSError"
+    with server.likely(
+        "a job that was not recorded must not be queued, because nobody could ask for "
+        "it. Let the OSError out"
+    ):
+        assert run.stdout.split() == ["OSError", "0"], run.stdout + run.stderr[-400:]
+
+
+@pytest.mark.todo("5.4")
+def test_a_job_that_cannot_be_queued_has_failed(
+    server: AppServer, tmp_path: Path
+) -> None:
+    """If the queue is gone, the job is recorded as failed, and send() raises."""
+    run = run_calls(server, QUEUE_GONE, str(tmp_path / "gone.jsonl"))
+    server.did = "await saje.send(...), with a queue whose put_nowait() raises EOFError"
+    with server.likely(
+        "the job still looks queued, although nobody will run it. Record it as failed, "
+        "then let the exception out"
+    ):
+        assert run.stdout.split() == ["EOFError", "failed", "EOFError"], (
+            run.stdout + run.stderr[-400:]
+        )
+
+
 @pytest.mark.todo("5.4")
 def test_a_job_is_recorded_when_it_is_sent(server: AppServer) -> None:
     """fetch() finds a job as soon as send() has returned."""
@@ -412,6 +551,26 @@ def test_outcomes_are_recorded(server: AppServer) -> None:
             details = server.details(uid)
         right = details["state"] == "failed" and details["error"]["type"] == error
         server.expect(right, f"failed: {error}", details)
+
+
+@pytest.mark.todo("5.6")
+def test_a_job_is_finished_after_the_work(server: AppServer) -> None:
+    """finished_at is the time after the work, and started_at the time before it."""
+    details = server.details(server.post("hello", seconds=0.2))
+    times = [
+        datetime.fromisoformat(details[f"{k}_at"]) for k in ("started", "finished")
+    ]
+    with server.likely("finished_at has to be taken after the work has ended"):
+        assert (times[1] - times[0]).total_seconds() >= 0.19
+
+
+@pytest.mark.todo("5.6")
+def test_the_outcome_is_awaited(server: AppServer, tmp_path: Path) -> None:
+    """execute() returns only after the outcome is on file."""
+    run = run_calls(server, AWAITED, str(tmp_path / "awaited.jsonl"))
+    server.did = "await job.execute(), then read the file at once"
+    with server.likely("await the store(), or nobody knows when the record is there"):
+        assert run.stdout.split()[-1:] == ["succeeded"], run.stdout + run.stderr[-400:]
 
 
 @pytest.mark.todo("5.6")
