@@ -1,6 +1,7 @@
-"""Measure how long GET /v1/info takes while the servers do something slow.
+"""Measure how long GET /v1/info takes while the app does something slow.
 
-Start the application, then run this beside it. Any Python from 3.11 on will do:
+Start the app of step 00 or step 04, then run this beside it. It finds out by itself
+which of the two answers. Any Python from 3.11 on will do:
     python3 steps/00_the_problem/measure.py [ADDRESS]
 """
 
@@ -13,23 +14,28 @@ from typing import Any
 from urllib.parse import urlsplit
 
 SLOW = 2.0  # seconds that each slow request takes
-JOB = {"task": "primes", "kwargs": {"below": 600_000}}  # some seconds of work
-SITUATIONS = {
+STEP_00: dict[str, str | None] = {
     "nothing": None,
-    "handlers that wait": "/v1/waiting",
-    "handlers that compute": "/v1/blocking",
-    "tasks added with add_task": "/v1/add-task",
+    "handlers that wait": f"/v1/waiting?seconds={SLOW}",
+    "handlers that compute": f"/v1/blocking?seconds={SLOW}",
+    "tasks added with add_task": f"/v1/add-task?seconds={SLOW}",
 }
+STEP_04: dict[str, str | None] = {
+    "nothing": None,
+    "jobs that compute": "/v1/job",
+}
+JOB = {"task": "primes", "kwargs": {"below": 1_000_000}}  # a few seconds of work
 
 
-def get(address: str, path: str) -> Any:
-    """Send a GET request and return what is in its JSON answer.
+def ask(address: str, path: str, job: dict[str, Any] | None = None) -> Any:
+    """Send a request and return what is in its JSON answer.
 
     Each request has a connection of its own, so any server may take it.
 
     Args:
         address: Where the application listens: http://127.0.0.1:8000.
         path: What to request.
+        job: What to POST. Without a job, the request is a GET.
 
     Raises:
         OSError: Nothing answers.
@@ -39,10 +45,12 @@ def get(address: str, path: str) -> Any:
     if url.scheme != "http" or not url.hostname:
         raise ValueError(f"{address} isn't an address like http://127.0.0.1:8000.")
     connection = http.client.HTTPConnection(url.hostname, url.port, timeout=60)
+    headers = {"Connection": "close", "Content-Type": "application/json"}
+    method, body = ("POST", json.dumps(job)) if job else ("GET", None)
     try:
-        connection.request("GET", path, headers={"Connection": "close"})
+        connection.request(method, path, body, headers)
         answer = connection.getresponse()
-        body = answer.read()
+        text = answer.read()
     finally:
         connection.close()
     if not 200 <= answer.status < 300:
@@ -50,21 +58,7 @@ def get(address: str, path: str) -> Any:
             f"{path} was answered with {answer.status}. Does step 00 or step 04 run on "
             f"{address}?"
         )
-    return json.loads(body)
-
-
-def submit(address: str) -> None:
-    """Submit a job that computes, as step 04 accepts it.
-
-    Args:
-        address: Where the application listens.
-    """
-    url = urlsplit(address)
-    connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=60)
-    headers = {"Connection": "close", "Content-Type": "application/json"}
-    connection.request("POST", "/v1/job", json.dumps(JOB), headers)
-    connection.getresponse().read()
-    connection.close()
+    return json.loads(text)
 
 
 def worst_latency(address: str, slow: str | None, servers: int) -> float:
@@ -72,39 +66,40 @@ def worst_latency(address: str, slow: str | None, servers: int) -> float:
 
     Args:
         address: Where the application listens.
-        slow: A path to request at the same time, "jobs" for jobs, or None for none.
+        slow: A path to request at the same time, or None for none.
         servers: How many slow requests to send: one for each server.
     """
     with ThreadPoolExecutor(servers) as beside:
         requests = []
         if slow:
+            job = JOB if slow == "/v1/job" else None
             for _ in range(servers):
-                if slow == "jobs":
-                    requests.append(beside.submit(submit, address))
-                else:
-                    path = f"{slow}?seconds={SLOW}"
-                    requests.append(beside.submit(get, address, path))
+                requests.append(beside.submit(ask, address, slow, job))
                 time.sleep(0.3)  # by now it has one server to itself
         worst = 0.0
         until = time.perf_counter() + SLOW
         while time.perf_counter() < until:
             started = time.perf_counter()
-            get(address, "/v1/info")
+            ask(address, "/v1/info")
             worst = max(worst, time.perf_counter() - started)
             time.sleep(0.02)
         for request in requests:
-            request.result()  # raises what went wrong with it
+            answer = request.result()  # raises what went wrong with it
+            if slow == "/v1/job" and answer["task"] != JOB["task"]:
+                raise ValueError(
+                    f"The app on {address} runs another task than the one it was asked "
+                    "for. Measure step 00 or step 04."
+                )
         return worst * 1000
 
 
 def main(address: str) -> None:
     """Print one line for each situation."""
-    workers = get(address, "/v1/info")["workers"]
+    workers = ask(address, "/v1/info")["workers"]
     servers = sum(name.startswith("Sanic-Server-") for name in workers)
     print(f"The longest GET /v1/info while {servers} servers are busy with")
-    situations: dict[str, str | None] = SITUATIONS
-    if "Sanic-SajeWorker-0" in workers:  # step 04, where jobs do the slow work
-        situations = {"nothing": None, "jobs that compute": "jobs"}
+    # From step 02 on there is a worker, and from step 04 on jobs do the slow work.
+    situations = STEP_04 if "Sanic-SajeWorker-0" in workers else STEP_00
     for situation, path in situations.items():
         latency = worst_latency(address, path, servers)
         print(f"  {situation:<26} {latency:7.0f} ms", flush=True)

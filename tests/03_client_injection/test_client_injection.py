@@ -14,9 +14,13 @@ NOT_REFUSED = (
     "send() wrote the job without a check. Pass it through encode(), which raises "
     "ValueError for what JSON can't hold"
 )
+NOT_RAISED = (
+    "the ValueError of encode() doesn't get out of send(). The caller has to know why "
+    "the job isn't queued, so don't catch it"
+)
 ASK = (
-    "the handler doesn't ask for the client. Give it the parameter `saje: SajeClient` "
-    "and call saje.depth()"
+    "the number doesn't come from a client that the handler asked for. Give the "
+    "handler the parameter `saje: SajeClient`, and report saje.depth()"
 )
 
 
@@ -74,17 +78,20 @@ def test_send_puts_one_line_of_json_on_the_queue(server: AppServer) -> None:
     with server.likely("send() has to put the job on self.queue, once"):
         assert len(sent["messages"]) == 1
     message = ast.literal_eval(sent["messages"][0])
+    job = ast.literal_eval(sent["job"])
     with server.likely(
-        "the worker, which may be another version of the code, expects text. Put what "
+        "the worker expects text, which means the same to every process. Put what "
         "encode() returns on the queue"
     ):
         assert isinstance(message, str)
+    with server.likely("send() changed what encode() returned. Put it as it is"):
         assert "\n" not in message
+    with server.likely("this isn't the job as JSON. Put what encode() returns"):
         try:
             read = json.loads(message)
         except ValueError:
             read = f"no JSON: {message}"
-        assert read == ast.literal_eval(sent["job"])
+        assert read == job
 
 
 @pytest.mark.todo("3.2")
@@ -117,10 +124,9 @@ def test_what_is_sent_runs(server: AppServer) -> None:
 def test_send_refuses_what_json_cannot_hold(server: AppServer, value: str) -> None:
     """saje.send() raises ValueError for what JSON can't hold, and queues nothing."""
     sent = send_recorded(server, value)
-    with server.likely(NOT_REFUSED):
-        if sent["raised"] is None:
-            assert sent["raised"] == "ValueError"
-        assert "ValueError" in sent["raised"]
+    raised = sent["raised"] or ["no error"]
+    with server.likely(NOT_REFUSED if sent["messages"] else NOT_RAISED):
+        assert "ValueError" in raised
         assert sent["messages"] == []
 
 
@@ -141,8 +147,8 @@ def test_send_raises_if_the_queue_is_gone(server: AppServer) -> None:
         "the error of put_nowait() doesn't get out of send(), or nothing was put. The "
         "caller has to know that the job isn't queued, so don't catch it"
     ):
-        assert sent["raised"] is not None
-        assert "OSError" in sent["raised"]
+        raised = sent["raised"] or ["no error"]
+        assert "OSError" in raised
 
 
 @pytest.mark.todo("3.3")
@@ -150,7 +156,7 @@ def test_info_asks_for_the_client(server: AppServer) -> None:
     """The handler of GET /v1/info gets the client and reports its depth()."""
     assert server.info()["queue_depth"] == 0
     reply = server.request("GET", "/v1/info", headers={"probe-depth": "42"})
-    server.did = "GET /v1/info, while depth() of the client returns 42"
+    server.did = "GET /v1/info, while depth() of the injected client returns 42"
     with server.likely(ASK):
         assert reply.json["queue_depth"] == 42, reply
 
@@ -168,7 +174,7 @@ def test_post_starts_a_job(server: AppServer) -> None:
     at_answer = server.output()[server.begun :]
     cause = "the handler has to answer with status 202: the work is accepted, and not "
     cause += "yet done"
-    if "Object of type UUID" in at_answer or "UUID(" in at_answer:
+    if "type UUID" in at_answer or "UUID(" in at_answer:
         cause = "JSON has no form for a UUID, so send str(uuid4())"
     with server.likely(cause):
         assert reply.status == 202, reply
@@ -177,11 +183,12 @@ def test_post_starts_a_job(server: AppServer) -> None:
         assert reply.json["task"] == "hello", reply
     uid = str(reply.json["uid"])
     with server.likely("say where to ask for the job later: Location: /v1/job/<uid>"):
-        assert reply.headers.get("location") == f"/v1/job/{uid}"
+        location = reply.headers.get("location")
+        assert location == f"/v1/job/{uid}"
     log = server.logged("Hello, Ada.")
-    greeting = next(line for line in log.splitlines() if "Hello, Ada." in line)
+    greeters = [line.split()[0] for line in log.splitlines() if "Hello, Ada." in line]
     with server.likely("the handler does the work itself. It should only send the job"):
-        assert greeting.startswith("SajeWorker ")
+        assert greeters == ["SajeWorker"]
     sent = next((line for line in log.splitlines() if "Sent: " in line), "")
     with server.likely(
         "the handler doesn't send the job through the client. await saje.send(...)"
@@ -203,7 +210,7 @@ def test_post_starts_a_job(server: AppServer) -> None:
 
 @pytest.mark.todo("3.4")
 def test_post_does_not_wait_for_the_worker(server: AppServer) -> None:
-    """POST /v1/job is answered while the worker is busy with something else."""
+    """POST /v1/job is answered although the worker is paused."""
     worker = server.worker()
     worker.suspend()
     try:
@@ -214,11 +221,12 @@ def test_post_does_not_wait_for_the_worker(server: AppServer) -> None:
             "the handler waits until the worker has taken the job or done it. Answer "
             "as soon as the job is queued"
         ):
-            reply = server.request(
-                "POST", "/v1/job", BODY, timeout=2.5 * server.slowness
-            )
-            server.did += ", while the worker was paused"
-            assert reply.status == 202, reply
+            # The worker may have been about to take the first one.
+            for _ in range(2):
+                limit = 2 * server.slowness
+                reply = server.request("POST", "/v1/job", BODY, timeout=limit)
+                server.did += ", while the worker was paused"
+                assert reply.status == 202, reply
     finally:
         worker.resume()
 
@@ -228,7 +236,7 @@ def test_each_job_has_a_uid_of_the_servers_own(server: AppServer) -> None:
     """The uid is a new uuid4() for each job, whatever the request says."""
     chosen = str(uuid.uuid4())
     replies = [post(server, x_request_id=chosen) for _ in range(3)]
-    server.did += f" -H 'x-request-id: {chosen}', 3 times"
+    server.did += ", 3 times"
     for reply in replies:
         assert reply.status == 202, reply
     uids = [str(reply.json.get("uid")) for reply in replies]
@@ -257,10 +265,12 @@ def is_uuid4(uid: str) -> bool:
 @pytest.mark.todo("3.4")
 def test_a_job_that_is_not_queued_is_not_accepted(server: AppServer) -> None:
     """If the job can't be queued, the answer is an error, and never 202."""
+    reply = post(server)
+    assert reply.status == 202, reply
     reply = post(server, probe_raises="ConnectionResetError")
     server.did += ", while saje.send() raises a ConnectionResetError"
     with server.likely(
-        "202 promises that the job is queued, but saje.send() failed or wasn't called. "
-        "await saje.send() and let its exception out"
+        "202 promises that the job is queued, but saje.send() failed, or the handler "
+        "didn't call it. await saje.send() and let its exception out"
     ):
         assert reply.status >= 500, reply

@@ -217,7 +217,7 @@ def test_each_change_is_a_line(server: AppServer, tmp_path: Path) -> None:
                 sent,
             )
         )
-    # An empty line is no fault: one server saw a line of the other half written.
+    # An empty line is fine, because one server saw a half-written line of the other.
     lines = [line for line in file.read_bytes().split(b"\n") if line]
     server.did = "store() for 60 jobs, in two servers at the same time"
     cause = (
@@ -324,7 +324,7 @@ def test_a_torn_line_hides_nothing(server: AppServer, tmp_path: Path) -> None:
 
 @pytest.mark.todo("5.2")
 def test_what_is_no_record_is_skipped(server: AppServer, tmp_path: Path) -> None:
-    """A line that broke off at a brace, or was never a record, changes nothing."""
+    """A line that was torn at a brace, or was never a record, changes nothing."""
     file = tmp_path / "strange.jsonl"
     uid, other = str(uuid.uuid4()), str(uuid.uuid4())
     lines = [
@@ -409,7 +409,7 @@ def test_lines_are_read_once(server: AppServer, tmp_path: Path) -> None:
 
 @pytest.mark.todo("5.3")
 def test_no_job_answers_for_another(server: AppServer, tmp_path: Path) -> None:
-    """If the file is cut and written anew, an old uid doesn't get another job."""
+    """If the file is cut and written again, an old uid doesn't get another job."""
     file = tmp_path / "cut.jsonl"
     old, other = str(uuid.uuid4()), str(uuid.uuid4())
     store(server, file, old, **QUEUED)

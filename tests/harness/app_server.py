@@ -483,13 +483,18 @@ class AppServer:
 
     def logged(self, text: str, seconds: float | None = None) -> str:
         """Wait for a text in the log of this test, and return that log."""
-        expected = f"{text!r} in the log"
-        self.until(lambda: text in self.output()[self.begun :], expected, seconds)
-        return self.output()[self.begun :]
+
+        def lines() -> str:
+            # The last line may be only half there.
+            log, end, _ = self.output()[self.begun :].rpartition("\n")
+            return log + end
+
+        self.until(lambda: text in lines(), f"{text!r} in the log", seconds)
+        return lines()
 
     def outcome(self, uid: str) -> str:
         """Wait for the log line with the outcome of a job, and return its end."""
-        pattern = re.compile(rf"Job {uid} (succeeded|failed): .*")
+        pattern = re.compile(rf"Job {uid} (succeeded|failed): .*(?=\n)")
         expected = f"'Job {uid} succeeded: …' or '… failed: …' in the log"
 
         def look() -> re.Match[str] | None:

@@ -256,7 +256,8 @@ def log_what_is_sent(client: Any) -> None:
 
     The header ``probe-slow`` of a request makes that take a while, which gives a
     handler away that doesn't wait for it. The header ``probe-raises`` names an
-    exception that send() raises. The header ``probe-depth`` is what depth() returns.
+    exception that send() raises. The header ``probe-depth`` is what depth() of
+    a client returns that the handler has asked for.
     """
     original, depth = client.send, client.depth
 
@@ -276,7 +277,10 @@ def log_what_is_sent(client: Any) -> None:
     @wraps(depth)
     def report_depth(self: Any) -> int:
         with suppress(SanicException):  # there is no request
-            if wanted := Request.get_current().headers.get("probe-depth"):
+            request = Request.get_current()
+            # This is where sanic-ext puts what it injects into a handler.
+            injected = any(value is self for value in request.match_info.values())
+            if injected and (wanted := request.headers.get("probe-depth")):
                 return int(wanted)
         return int(depth(self))
 

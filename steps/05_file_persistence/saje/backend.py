@@ -81,10 +81,10 @@ class FileBackend(Backend):
     async def store(self, uid: UUID, state: JobState, **changes: Any) -> None:
         """Append one line. See Backend.store."""
         # TODO 5.1: append one line of JSON with the uid, the state and the changes, in
-        # this order, because RECORD relies on it. The line and its line break have to go
-        # out in one write(), or the line of another process may land in between. If the
-        # file _ends_torn(), begin with a line break. A disk that is nearly full takes
-        # only a part: write() returns how much, and anything less is an OSError.
+        # this order, because RECORD relies on it. The line and its line break have to
+        # go out in one write(), or the line of another process may land in between. If
+        # the file _ends_torn(), begin with a line break. A disk that is nearly full
+        # takes only a part: write() returns how much, and anything less is an OSError.
 
     async def fetch(self, uid: UUID) -> JobDetails | None:
         """Merge the lines of one job, oldest first. See Backend.fetch."""

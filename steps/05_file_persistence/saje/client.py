@@ -35,8 +35,8 @@ class SajeClient:
             OSError: The job could not be recorded, and it isn't queued.
             EOFError: The queue is gone, and the job is recorded as failed.
         """
-        # TODO 5.4: record the job as queued, with its task, kwargs and submitted_at, and
-        # then put it on the queue. In this order, because the worker may have the
+        # TODO 5.4: record the job as queued, with its task, kwargs and submitted_at,
+        # and then put it on the queue, because the worker may have the
         # message before put_nowait() returns. encode() the whole message before
         # anything is stored, so that a job that is refused leaves no trace. If the
         # queue is gone (EOFError, OSError), record the job as failed, with the error
