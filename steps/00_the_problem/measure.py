@@ -97,9 +97,11 @@ def main(address: str) -> None:
     """Print one line for each situation."""
     workers = ask(address, "/v1/info")["workers"]
     servers = sum(name.startswith("Sanic-Server-") for name in workers)
-    print(f"The longest GET /v1/info while {servers} servers are busy with")
-    # From step 02 on there is a worker, and from step 04 on jobs do the slow work.
-    situations = STEP_04 if "Sanic-SajeWorker-0" in workers else STEP_00
+    if "Sanic-SajeWorker-0" in workers:  # from step 04 on, it does the slow work
+        situations, busy = STEP_04, "the app is"
+    else:
+        situations, busy = STEP_00, f"{servers} servers are"
+    print(f"The longest GET /v1/info while {busy} busy with")
     for situation, path in situations.items():
         latency = worst_latency(address, path, servers)
         print(f"  {situation:<26} {latency:7.0f} ms", flush=True)

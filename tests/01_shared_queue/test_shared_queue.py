@@ -24,7 +24,7 @@ def test_info_reports_the_depth(server: AppServer) -> None:
     """GET /v1/info reports a depth of 0 from every server while nothing waits."""
     for reply in server.each_server("/v1/info").values():
         with server.likely("queue_depth isn't the number that qsize() returns"):
-            assert reply["queue_depth"] == 0
+            assert reply.get("queue_depth", reply) == 0
 
 
 @pytest.mark.todo("1.2")
@@ -38,7 +38,8 @@ def test_what_one_server_puts_the_other_sees(server: AppServer) -> None:
     try:
         for _ in range(5):
             server.put("a message of the test, and not a job")
-        depths = [r["queue_depth"] for r in server.each_server("/v1/info").values()]
+        replies = server.each_server("/v1/info").values()
+        depths = [reply.get("queue_depth", reply) for reply in replies]
         server.did = f"put 5 messages on the queue, then {server.did}"
         cause = "queue_depth has to come from the shared queue's qsize()"
         if any(isinstance(depth, int) and depth > 5 for depth in depths):

@@ -211,7 +211,7 @@ def test_post_starts_a_job(server: AppServer) -> None:
 @pytest.mark.todo("3.4")
 def test_post_does_not_wait_for_the_worker(server: AppServer) -> None:
     """POST /v1/job is answered although the worker is paused."""
-    worker = server.worker()
+    (worker,) = server.worker_if_any()
     worker.suspend()
     try:
         server.until(

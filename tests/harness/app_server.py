@@ -411,11 +411,8 @@ class AppServer:
 
     def each_server(self, path: str) -> dict[int, Any]:
         """GET a path until every server has answered, and return the JSON by pid."""
-        pids = {
-            worker["pid"]
-            for name, worker in self.info()["workers"].items()
-            if name.startswith("Sanic-Server-")
-        }
+        ready = re.findall(r"Worker ready \[(\d+)\]", self.output())
+        pids = {int(pid) for pid in ready}
         replies: dict[int, Any] = {}
 
         def all_answered() -> bool:

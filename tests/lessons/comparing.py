@@ -13,11 +13,12 @@ DIFFERENT_EACH_TIME = (
     (r"^\w+(?: \d+)? +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4} [A-Z]+: +", ""),
     (r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", "UID"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[\d.:+]*", "TIME"),
-    # Of pids: [4711], "pid":4711, (pid 4711), kill 4711 4712.
+    # Of pids: [4711], "pid":4711, (pid 4711), kill 4711 4712, and what ps lists.
     (r"\[\d+\]", "[PID]"),
     (r'"pid":\d+', '"pid":PID'),
     (r"\bpid \d+", "pid PID"),
     (r"\bkill \d+(?: \d+)*", "kill PIDS"),
+    (r"^ *\d+ +\d+ (?=.* -c from multiprocessing)", "PPID PID "),
     # What was measured, and the spaces that line it up.
     (r" *\b\d+(?:\.\d+)? (ms|s)\b", r" N \1"),
     (r"[ \r]+$", ""),
