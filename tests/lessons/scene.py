@@ -119,10 +119,13 @@ class Scene:
         python = shlex.quote(sys.executable)
         if RUN.match(line):
             words = [sys.executable, *shlex.split(line)[1:]]
-            return self._serve([*words, f"--port={self._new_port()}"])
+            other = "--port" in words  # an app beside the first one
+            port = processes.free_port() if other else self._new_port()
+            return self._serve([*words, f"--port={port}"])
         if re.match(r"python3? \S+/measure\.py$", line):
             line += f" http://127.0.0.1:{PORT}"
-        line = re.sub(r"^python3?\b", python, line.replace(f":{PORT}", f":{self.port}"))
+        line = line.replace(f":{PORT}", f":{self.port}")
+        line = re.sub(r"^python3?\b|(?<!\S)\S*\.venv/bin/python\b", python, line)
         shell = shutil.which("sh")
         if shell is None:
             raise Parted("There is no sh: on Windows, install Git, and add its sh.")
