@@ -414,6 +414,7 @@ def test_no_job_answers_for_another(server: AppServer, tmp_path: Path) -> None:
     old, other = str(uuid.uuid4()), str(uuid.uuid4())
     store(server, file, old, **QUEUED)
     for details in fetch(server, file, old):
+        assert details
         assert details["uid"] == old
     file.write_bytes(file.read_bytes().replace(old.encode(), other.encode()))
     with server.likely("a line of another uid was merged, so compare the uid first"):
