@@ -5,11 +5,13 @@ import signal
 import time
 from contextlib import suppress
 from pathlib import Path
+from statistics import median
 
 import psutil
 import pytest
 from app_server import DRAIN, AppServer, Checkpoint, StartServer
 
+LOOK_UP = 0.2  # seconds, as in saje/scheduler.py
 NOT_DRAINED = (
     "the worker ended before its jobs, so wait in _drain() for all of self.jobs, for "
     "self.drain seconds at most"
@@ -158,32 +160,6 @@ def test_jobs_run_at_the_same_time(server: AppServer) -> None:
 
 
 @pytest.mark.todo("2.3")
-def test_a_message_is_taken_at_once(server: AppServer) -> None:
-    """The worker takes a message as soon as it arrives, however many came before."""
-    server.worker()
-    seconds = 1.5 * server.slowness
-    server.greet("Methuselah", seconds)
-    server.logged("Hello, Methuselah.")
-    # With a pause of LOOK_UP seconds for each of them, they would take 3 s.
-    names = [f"Child {number}." for number in range(15)]
-    limit = time.monotonic() + 10 * server.slowness
-    for name in names:
-        server.greet(name.removesuffix("."), 0)
-        while name not in server.output() and "Goodbye, Me" not in server.output():
-            server.worker()
-            assert time.monotonic() < limit, "neither a greeting nor a goodbye"
-    server.did = "sent 15 messages, each after the greeting of the one before"
-    server.did += f", while a job of {seconds:.1f} s ran"
-    with server.likely(
-        "the receiver pauses between messages. get(timeout=LOOK_UP) waits by itself "
-        "and returns as soon as there is a message, so remove every sleep()"
-    ):
-        lines = said(server.output()[server.begun :])
-        assert "Hello, Child 14" in lines
-        assert "Goodbye, Methuselah" not in lines[: lines.index("Hello, Child 14")]
-
-
-@pytest.mark.todo("2.3")
 def test_an_idle_worker_waits(server: AppServer) -> None:
     """Without messages, the worker burns no processor time, and hears a stop."""
     worker = server.worker()
@@ -203,6 +179,31 @@ def test_an_idle_worker_waits(server: AppServer) -> None:
     ):
         server.logged("SAJE worker complete")
     server.logged("SAJE worker ready")
+
+
+@pytest.mark.todo("2.3")
+def test_a_message_is_taken_at_once(server: AppServer) -> None:
+    """The worker takes a message as soon as it arrives, however many came before."""
+    server.worker()
+    seconds = []
+    for number in range(15):
+        began = time.monotonic()
+        server.greet(f"Child {number}", 0)
+        greeting = f"Hello, Child {number}."
+        with server.likely("the receiver stopped taking messages"):
+            limit = began + 8 * server.slowness
+            while greeting not in server.output() and time.monotonic() < limit:
+                time.sleep(0.002)
+            assert greeting in server.output()
+        seconds.append(time.monotonic() - began)
+    server.did = "sent 15 messages, each after the greeting of the one before"
+    # Most take a few milliseconds, and with a pause they all take LOOK_UP.
+    typical = median(seconds)
+    with server.likely(
+        "the receiver pauses between messages. get(timeout=LOOK_UP) waits by itself "
+        "and returns as soon as there is a message, so remove every sleep()"
+    ):
+        assert typical < 0.75 * LOOK_UP, f"{typical:.2f} s until the greeting"
 
 
 @pytest.mark.todo("2.3")

@@ -358,22 +358,6 @@ class AppServer:
         except httpx.HTTPError as error:
             raise self.failed("an answer", repr(error)) from error
 
-    def expect(
-        self, condition: object, expected: str, got: object, cause: str | None = None
-    ) -> None:
-        """Raise a Checkpoint unless a condition holds.
-
-        Args:
-            condition: What has to be true.
-            expected: The condition in words.
-            got: What came instead.
-            cause: What is likely wrong if it isn't true.
-        """
-        if not condition:
-            if cause:
-                self.causes.append(cause)
-            raise self.failed(expected, f"{got!s:.{SHOWN * 3}}")
-
     def get(self, path: str) -> Reply:
         """GET a path."""
         return self.request("GET", path)
@@ -510,7 +494,16 @@ class AppServer:
         def look() -> dict[str, Any] | None:
             reply = self.get(f"/v1/job/{uid}")
             self.did += f", a job of {self.jobs[uid]}" if uid in self.jobs else ""
-            assert reply.status == 200, reply
+            with self.likely(
+                "GET doesn't know a job that was accepted. Do the tests of the TODOs "
+                "before this one pass?"
+            ):
+                assert reply.status != 404, reply
+            with self.likely(
+                "GET fails for this job. Has one of its records a field that "
+                "JobDetails doesn't have, or a value that it can't use?"
+            ):
+                assert reply.status == 200, reply
             details: dict[str, Any] = reply.json
             if ended and details["state"] in ("queued", "running"):
                 return None

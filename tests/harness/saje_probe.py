@@ -7,10 +7,11 @@ import os
 import signal
 from contextlib import suppress
 from copy import copy
-from functools import cache, wraps
+from functools import wraps
 from multiprocessing import current_process
+from textwrap import indent
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from sanic import Blueprint, HTTPResponse, Request, Sanic, json
 from sanic.exceptions import SanicException
@@ -21,6 +22,7 @@ if hasattr(signal, "SIGUSR1"):  # Windows has none.
     faulthandler.register(signal.SIGUSR1, all_threads=False)
 
 import server
+from saje_probe_parts import FakeQueue, FullDisk
 
 bp = Blueprint("probe", url_prefix="/probe")
 
@@ -110,49 +112,21 @@ async def define(request: Request) -> HTTPResponse:
     return json({"raised": raised, "changed": changed})
 
 
-@cache
-def backend(file: str) -> Any:
-    """Return this process's FileBackend on a file."""
-    from saje.backend import FileBackend
-
-    return FileBackend(file)
-
-
-class SlowDisk:
-    """A backend that takes its time to store."""
-
-    def __init__(self, backend: Any) -> None:
-        self.backend = backend
-
-    async def store(self, uid: UUID, *args: Any, **changes: Any) -> None:
-        """Wait, then store."""
-        await asyncio.sleep(0.3)
-        await self.backend.store(uid, *args, **changes)
-        logger.info("Stored %s.", uid)
-
-
-@bp.post("/store")
-async def store(request: Request) -> HTTPResponse:
-    """Record a change of a job."""
-    from saje.model import JobState
-
-    body = request.json
-    state = JobState(body.pop("state"))
-    await backend(body.pop("file")).store(UUID(body.pop("uid")), state, **body)
-    return json({})
-
-
-@bp.post("/fetch")
-async def fetch(request: Request) -> HTTPResponse:
-    """Answer with what a file has of a job, or null."""
-    details = await backend(request.json["file"]).fetch(UUID(request.json["uid"]))
-    return json({"pid": os.getpid(), "details": details and details.to_dict()})
-
-
-@bp.post("/recover")
-async def recover(request: Request) -> HTTPResponse:
-    """Mark as failed what a file has that did not end; answer how many there were."""
-    return json({"undone": await backend(request.json["file"]).recover()})
+@bp.post("/call")
+async def call(request: Request) -> HTTPResponse:
+    """Run some calls in this server, and answer with what they return."""
+    names = dict(request.json["names"])
+    source = "async def calls():\n" + indent(request.json["source"], "    ")
+    returned = raised = None
+    try:
+        exec(request.json["setup"], names)
+        exec(source, names)
+        returned = await names["calls"]()
+    except BaseException as error:
+        # The log then shows where in the app it was raised.
+        logger.exception("An exception in the calls of a test.")
+        raised = f"{type(error).__name__}: {error}"
+    return json({"returned": returned, "raised": raised})
 
 
 @bp.post("/settle")
@@ -256,8 +230,9 @@ def log_what_is_sent(client: Any) -> None:
 
     The header ``probe-slow`` of a request makes that take a while, which gives a
     handler away that doesn't wait for it. The header ``probe-raises`` names an
-    exception that send() raises. The header ``probe-depth`` is what depth() of
-    a client returns that the handler has asked for.
+    exception that send() raises. The header ``probe-broken`` says what doesn't work:
+    the disk or the queue. The header ``probe-depth`` is what depth() of a client
+    returns that the handler has asked for.
     """
     original, depth = client.send, client.depth
 
@@ -270,6 +245,12 @@ def log_what_is_sent(client: Any) -> None:
             await asyncio.sleep(0.3)
         if kind := headers.get("probe-raises"):
             raise getattr(builtins, kind)("on purpose")
+        if broken := headers.get("probe-broken"):
+            self = copy(self)
+            if broken == "disk":
+                self.backend = FullDisk()
+            else:
+                self.queue = FakeQueue(error=EOFError())
         result = await original(self, job, *args, **kwargs)
         logger.info("Sent: %s", job)
         return result
@@ -338,26 +319,8 @@ def create_app() -> Sanic:
                 }
             )
 
-        async def send_slowly(
-            request: Request,
-            saje: SajeClient = None,  # type: ignore[assignment]
-        ) -> HTTPResponse:
-            saje = copy(saje)
-            saje.backend = SlowDisk(saje.backend)
-            await saje.send(request.json["job"])
-            return json({})
-
-        async def ask(
-            request: Request,
-            saje: SajeClient = None,  # type: ignore[assignment]
-        ) -> HTTPResponse:
-            details = await saje.fetch(UUID(request.json["uid"]))
-            return json({"details": details and details.to_dict()})
-
         # Each app builds its own: the annotation must be the app's class.
         app.add_route(client, "/probe/client")
         app.add_route(send, "/probe/send", methods=["POST"])
         app.add_route(send_recorded, "/probe/send-recorded", methods=["POST"])
-        app.add_route(send_slowly, "/probe/send-slowly", methods=["POST"])
-        app.add_route(ask, "/probe/ask", methods=["POST"])
     return app

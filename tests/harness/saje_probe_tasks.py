@@ -1,6 +1,7 @@
 """Tasks that misbehave, or tell how they are run, beside those of the learner's app."""
 
 import asyncio
+import errno
 import threading
 import time
 from collections.abc import Callable
@@ -240,14 +241,41 @@ class Blocks(Task):
         time.sleep(60)
 
 
+UNSTORABLE: dict[str, Any] = {
+    "NaN": {"value": float("nan")},
+    "a set": {1, 2},
+    "keys that JSON makes equal": {1: "one", "1": "two"},
+}
+"""Results that JSON can't hold."""
+
+
 class Unstorable(Task):
     """Returns what JSON can't hold."""
 
     name = "probe_unstorable"
 
-    async def run(self) -> Any:
-        """Return a dictionary with NaN in it."""
-        return {"value": float("nan")}
+    async def run(self, kind: str) -> Any:
+        """Return the result of that name."""
+        return UNSTORABLE[kind]
+
+
+class FillsTheDisk(Task):
+    """Lets the next record of the worker fail, which is the one of its own outcome."""
+
+    name = "probe_fills_the_disk"
+
+    async def run(self) -> str:
+        """Put something else in place of FileBackend.store, until it is called."""
+        from saje.backend import FileBackend
+
+        store = FileBackend.store
+
+        async def fail(self: FileBackend, *args: Any, **changes: Any) -> None:
+            FileBackend.store = store  # type: ignore[method-assign]
+            raise OSError(errno.ENOSPC, "no space left, because a test wants that")
+
+        FileBackend.store = fail  # type: ignore[method-assign, assignment]
+        return "a result that doesn't get on file"
 
 
 class Nested(Task):

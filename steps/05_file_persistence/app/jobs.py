@@ -80,4 +80,4 @@ async def start_job(request: Request, saje: SajeClient) -> HTTPResponse:
 
 # TODO 5.5: answer GET /v1/job/<uid> with the details of the job. Let the route match
 # only a UUID, because nothing else can be one of ours. A job that nobody knows is
-# NotFound, with a message, and not an empty answer that looks like a job.
+# NotFound, with a message that names its uid, and not an empty answer.
