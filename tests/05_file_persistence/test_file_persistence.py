@@ -449,7 +449,7 @@ def test_a_look_up_uses_the_index(server: AppServer, tmp_path: Path) -> None:
 
 @pytest.mark.todo("5.3")
 def test_no_job_answers_for_another(server: AppServer, tmp_path: Path) -> None:
-    """If the file is cut or written anew, a uid never gets another job's details."""
+    """If the file is cut or written again, a uid never gets another job's details."""
     source = """
     found = []
     for text in texts:
