@@ -137,9 +137,9 @@ def in_words(
 
 def statement(excinfo: pytest.ExceptionInfo[BaseException]) -> str:
     """Return what a failed assert statement asked for, as it is written."""
-    source = dedent(str(excinfo.traceback[-1].statement))
-    with suppress(SyntaxError):
-        tree = ast.parse(source)
+    # A file that was edited during the run has no such statement any more.
+    with suppress(SyntaxError, AssertionError, IndexError):
+        tree = ast.parse(dedent(str(excinfo.traceback[-1].statement)))
         if isinstance(tree.body[0], ast.Assert):
             return ast.unparse(tree.body[0].test)
     return "no error"

@@ -103,7 +103,8 @@ def demo(repository: Repository, port: int, console: Console) -> int:
     app = repository.solution(repository.steps()[-1])
     data = repository.state / "demo"
     data.mkdir(parents=True, exist_ok=True)
-    env = {"SANIC_SAJE_DB": str(data / "jobs.jsonl")}
+    db = os.environ.get("SANIC_SAJE_DB", str(data / "jobs.jsonl"))
+    env = {"SANIC_SAJE_DB": db}
     with processes.interrupted_by_termination():
         process = processes.start([*sanic_command(port), "--no-motd"], app, env)
         grace = GRACE_AT_START

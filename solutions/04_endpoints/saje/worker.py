@@ -32,9 +32,8 @@ def worker(
         tasks: The module that defines the tasks. This process is a new Python, so it
             knows no task before it imports them.
     """
-    dictConfig(
-        log_config or LOGGING_CONFIG_DEFAULTS
-    )  # a new process starts without any
+    # A new process has no logging configuration yet.
+    dictConfig(log_config or LOGGING_CONFIG_DEFAULTS)
     setup_logging(debug)
     if debug:
         logger.setLevel(logging.DEBUG)

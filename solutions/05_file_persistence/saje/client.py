@@ -32,7 +32,8 @@ class SajeClient:
 
         Raises:
             ValueError: The definition can't be written as JSON.
-            OSError: The job could not be recorded, and it isn't queued.
+            OSError: The job could not be recorded, and it isn't queued. Or the queue
+                is gone, as with EOFError.
             EOFError: The queue is gone, and the job is recorded as failed.
         """
         message = encode(job_definition)

@@ -34,7 +34,8 @@ def stop_gracefully(manager: WorkerManager) -> None:
     """Make a stop signal to the main process a message to Sanic's manager.
 
     Sanic's own handler does all of its work right there, in the middle of whatever the
-    signal interrupted, and it takes the second half of one Ctrl+C for a wish to kill.
+    signal interrupted, and it takes any second signal as a request to kill, although
+    one Ctrl+C may arrive twice.
 
     Args:
         manager: Sanic's, from `app.manager`. Call this after Sanic has installed its
@@ -68,7 +69,7 @@ def end_with_parent(others: Iterable[int] = ()) -> None:
     this they would run on, and hold the port.
 
     Args:
-        others: The pids of processes that have to end, too.
+        others: The pids of processes that have to end as well.
     """
 
     def wait() -> None:

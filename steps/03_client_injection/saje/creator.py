@@ -64,4 +64,4 @@ def create_saje(app: Sanic) -> None:
 
     # TODO 3.1: register a function get_client(request: Request) -> SajeClient with
     # app.ext.add_dependency(). Do it right here and not in a listener, because Sanic
-    # Extensions reads the handlers' signatures before any server has started.
+    # Extensions reads the handlers' signatures while each server starts.

@@ -28,9 +28,8 @@ def worker(
         log_config: The app's own, or None for Sanic's.
         debug: Whether the app runs in debug mode.
     """
-    dictConfig(
-        log_config or LOGGING_CONFIG_DEFAULTS
-    )  # a new process starts without any
+    # A new process has no logging configuration yet.
+    dictConfig(log_config or LOGGING_CONFIG_DEFAULTS)
     setup_logging(debug)
     if debug:
         logger.setLevel(logging.DEBUG)

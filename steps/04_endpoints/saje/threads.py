@@ -37,5 +37,5 @@ async def in_thread(function: Callable[..., Any], /, **kwargs: Any) -> Any:
         except BaseException as error:
             outcome.set_exception(error)
 
-    Thread(target=call, name=function.__qualname__, daemon=True).start()
+    Thread(target=call, daemon=True).start()
     return await wrap_future(outcome)

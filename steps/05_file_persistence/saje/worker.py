@@ -35,9 +35,8 @@ def worker(
             knows no task before it imports them.
         db: The file that keeps the jobs.
     """
-    dictConfig(
-        log_config or LOGGING_CONFIG_DEFAULTS
-    )  # a new process starts without any
+    # A new process has no logging configuration yet.
+    dictConfig(log_config or LOGGING_CONFIG_DEFAULTS)
     setup_logging(debug)
     if debug:
         logger.setLevel(logging.DEBUG)
