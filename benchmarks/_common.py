@@ -11,11 +11,12 @@ from typing import NoReturn
 
 import httpx
 
-from workshop import bootstrap, serving
-from workshop.errors import WorkshopError
-from workshop.serving import RunningApp
+from workshop.core import environment
+from workshop.core.errors import WorkshopError
+from workshop.learner import serving
+from workshop.learner.serving import RunningApp
 
-SOLUTION = bootstrap.ROOT / "solutions" / "05_file_persistence"
+SOLUTION = environment.ROOT / "solutions" / "05_file_persistence"
 """The app that is measured."""
 
 
@@ -72,11 +73,11 @@ def finish(main: Callable[[], int]) -> NoReturn:
         status = main()
     except WorkshopError as error:
         progress(str(error))
-        status = bootstrap.USAGE_ERROR
+        status = environment.USAGE_ERROR
     except httpx.HTTPError as error:
         progress(f"The app gave the wrong answer, or none: {error!r}")
         status = 1
     except KeyboardInterrupt:
         progress("Stopped.")
-        status = bootstrap.INTERRUPTED
+        status = environment.INTERRUPTED
     sys.exit(status)

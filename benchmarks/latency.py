@@ -32,8 +32,8 @@ from benchmarks._common import (
     progress,
     running_app,
 )
-from workshop.errors import WorkshopError
-from workshop.output import console
+from workshop.core.errors import WorkshopError
+from workshop.core.output import console
 
 PAUSES = (0.05, 0.45)
 """Seconds between two jobs, at least and at most. The worker's thread looks up from the

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import httpx
 
 from benchmarks._common import at_least, finish, parser, running_app
-from workshop.serving import RunningApp
+from workshop.learner.serving import RunningApp
 
 PATIENCE = 60.0
 """Seconds in which all jobs must have ended, from the first POST."""

@@ -33,7 +33,7 @@ import psutil
 from rich.table import Table
 
 from benchmarks._common import SOLUTION, at_least, finish, parser, progress
-from workshop.output import console
+from workshop.core.output import console
 
 sys.path.insert(0, str(SOLUTION))
 

@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT / "tests" / "harness"))
 from app_server import DRAIN, AppServer, Checkpoint, Overslept, StartServer  # noqa: E402
 from causes import in_the_code  # noqa: E402
 
-from workshop.suites import BOTH_COME_UP  # noqa: E402
+from workshop.core.suites import BOTH_COME_UP  # noqa: E402
 
 FAILURE = pytest.StashKey[str]()
 SERVERS = pytest.StashKey[list[AppServer]]()

@@ -21,7 +21,7 @@ if not __package__:
     others = [path for path in sys.path if os.path.abspath(path) != here]
     sys.path[:] = [os.path.dirname(here)] + others
 
-from workshop.bootstrap import main
+from workshop.core.environment import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from workshop import bootstrap, results
-from workshop.errors import WorkshopError
-from workshop.output import console, say
-from workshop.serving import PORT
-from workshop.steps import Repository
+from workshop.core import environment, processes, results
+from workshop.core.errors import WorkshopError
+from workshop.core.output import console, say
+from workshop.core.steps import Repository
+from workshop.learner.serving import PORT
 
 if TYPE_CHECKING:
-    from workshop.saved import Copy
+    from workshop.learner.saved import Copy
 
 PROGRAM = "python3 -m workshop"
-REPOSITORY = Repository(bootstrap.ROOT)
+REPOSITORY = Repository(environment.ROOT)
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str]) -> int:
         raise WorkshopError(
             f"{error.format_message()}\nTo see what there is: {PROGRAM} --help"
         ) from None
-    if status == bootstrap.INTERRUPTED:
+    if status == environment.INTERRUPTED:
         print("Stopped.", file=sys.stderr)
     return int(status or 0)
 
@@ -80,7 +80,7 @@ def main(arguments: Sequence[str]) -> int:
 @app.command()
 def demo(port: Port = PORT) -> int:
     """Run the finished system, and show what to try."""
-    from workshop import serving
+    from workshop.learner import serving
 
     require_packages()
     return serving.demo(REPOSITORY, port, console())
@@ -89,7 +89,7 @@ def demo(port: Port = PORT) -> int:
 @app.command()
 def run(step: StepNumber, solution: OfSolution = False, port: Port = PORT) -> int:
     """Run a step's app: 2 servers, reloaded when you save."""
-    from workshop import serving
+    from workshop.learner import serving
 
     require_packages()
     chosen = REPOSITORY.step(step)
@@ -108,7 +108,7 @@ def check(
     ] = False,
 ) -> int:
     """Test a step's app: its own suite, then the earlier ones."""
-    from workshop import checking
+    from workshop.learner import checking
 
     require_packages()
     chosen = REPOSITORY.step(step)
@@ -133,7 +133,7 @@ def watch(
     ] = False,
 ) -> int:
     """Check a step's app again at each save, until you quit."""
-    from workshop import watching
+    from workshop.learner import watching
 
     require_packages()
     chosen = REPOSITORY.step(results.here(REPOSITORY) if step is None else step)
@@ -148,7 +148,7 @@ def hint(
     ] = None,
 ) -> None:
     """Show a hint for a TODO; each call shows one more."""
-    from workshop import hints
+    from workshop.learner import hints
 
     hints.show(REPOSITORY, REPOSITORY.todo(todo or red_todo()), console())
 
@@ -168,7 +168,7 @@ def diff(
     ] = False,
 ) -> None:
     """Compare your app with its solution; with M, the solutions of two steps."""
-    from workshop import difference
+    from workshop.learner import difference
 
     chosen = REPOSITORY.step(results.here(REPOSITORY) if step is None else step)
     if other is None:
@@ -181,7 +181,7 @@ def diff(
 @app.command()
 def reset(step: StepNumber) -> None:
     """Make a step what it was at the start; what you had is kept."""
-    from workshop import saved
+    from workshop.learner import saved
 
     chosen = REPOSITORY.step(step)
     copy = saved.reset(REPOSITORY, chosen)
@@ -192,7 +192,7 @@ def reset(step: StepNumber) -> None:
 @app.command()
 def catchup(step: StepNumber) -> None:
     """Go to the start of a step, whatever was done before; what you had is kept."""
-    from workshop import saved
+    from workshop.learner import saved
 
     chosen = REPOSITORY.step(step)
     copy = saved.reset(REPOSITORY, chosen, "catchup")
@@ -204,7 +204,7 @@ def catchup(step: StepNumber) -> None:
 @app.command()
 def solve(step: StepNumber) -> None:
     """Make a step its solution; what you had is kept."""
-    from workshop import saved
+    from workshop.learner import saved
 
     chosen = REPOSITORY.step(step)
     copy = saved.solve(REPOSITORY, chosen)
@@ -221,7 +221,7 @@ def restore(
     show: Annotated[bool, typer.Option("--list", help="Show every copy.")] = False,
 ) -> None:
     """Bring back what reset, catchup, solve or restore has replaced."""
-    from workshop import saved
+    from workshop.learner import saved
 
     if show:
         for copy in saved.copies(REPOSITORY):
@@ -233,31 +233,22 @@ def restore(
 
 
 @app.command()
-def verify() -> int:
-    """Run every test there is, on all solutions and starters."""
-    from workshop import verify as everything
-
-    require_packages()
-    return everything.verify(REPOSITORY, console())
-
-
-@app.command(context_settings={"allow_interspersed_args": False})
-def bench(
-    benchmark: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="Without it: a list of them.")
-    ] = None,
-    arguments: Annotated[
-        list[str] | None, typer.Argument(metavar="OPTION", help="Of the benchmark.")
+def verify(
+    step: Annotated[
+        int | None,
+        typer.Argument(metavar="N", help="Only this step.", parser=step_number),
     ] = None,
 ) -> int:
-    """Measure the finished system."""
-    from workshop import benching
-
+    """Run every test there is: the proofs of the steps, and the runner's own."""
     require_packages()
-    if benchmark is None:
-        benching.show(REPOSITORY, console())
-        return 0
-    return benching.run(REPOSITORY, benchmark, arguments or [])
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    # More than two cores can run, as tests often wait; one test at a time for each.
+    command += ["-n", "4", "--dist", "load", "--maxschedchunk", "1", "tests/proofs"]
+    if step is None:
+        command.append("tests/workshop")
+    else:
+        command += ["-k", f"[{REPOSITORY.step(step).number:02}"]
+    return processes.replace(command, cwd=REPOSITORY.root)
 
 
 @app.command()
@@ -269,7 +260,7 @@ def site(
     """Make the lessons an offline site, and print its address."""
     import webbrowser
 
-    from workshop import site as lessons_site
+    from workshop.site import building as lessons_site
 
     require_packages()
     address = lessons_site.build(REPOSITORY, REPOSITORY.state / "site").as_uri()
@@ -285,7 +276,7 @@ def doctor(
     ] = False,
 ) -> int:
     """Try all that the workshop needs on this machine."""
-    from workshop import doctor as examination
+    from workshop.learner import doctor as examination
 
     return examination.doctor(REPOSITORY, console(), report)
 
@@ -298,7 +289,7 @@ def schedule(
     ] = "09:00",  # type: ignore[assignment]  # It is parsed, too.
 ) -> None:
     """For the instructor: when what begins, with breaks."""
-    from workshop import schedule as sheet
+    from workshop.instructor import schedule as sheet
 
     sheet.show(REPOSITORY.steps(), start, console())
 
@@ -339,8 +330,8 @@ def grade(
     ] = None,
 ) -> int:
     """For the instructor: test many copies. It runs the code in them, as you."""
-    from workshop import grade_report, grading
-    from workshop.supervising import Limits
+    from workshop.instructor import grade_report, grading
+    from workshop.instructor.supervising import Limits
 
     require_packages()
     steps = [REPOSITORY.step(number) for number in sorted(set(numbers or []))]
@@ -421,9 +412,9 @@ def say_replaced(copy: Copy | None, what: str) -> None:
 
 def require_packages() -> None:
     """Make sure that the packages are there; raises WorkshopError when one is not."""
-    missing = bootstrap.missing_packages()
+    missing = environment.missing_packages()
     if missing:
-        bootstrap.STAMP.unlink(missing_ok=True)
+        environment.stamp().unlink(missing_ok=True)
         raise WorkshopError(
             f"The installed packages are not as they must be: {missing[0]}.\n"
             "Type the command again: that installs the packages anew."

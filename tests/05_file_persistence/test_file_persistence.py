@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from app_server import AppServer, Checkpoint, StartServer
 
-from workshop import processes
+from workshop.core import processes
 
 UID = "f54e4ca4-9b5b-4a3e-9c7b-5d1a0c0f7d11"
 OTHER = "0b87f3ee-3d9c-4a86-8f0f-2a4f1f0f3c52"

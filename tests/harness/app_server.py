@@ -19,8 +19,8 @@ import httpx
 import psutil
 from causes import RECORD, in_the_log
 
-from workshop import processes
-from workshop.suites import BOTH_COME_UP
+from workshop.core import processes
+from workshop.core.suites import BOTH_COME_UP
 
 HERE = Path(__file__).parent
 BOOT = 60.0

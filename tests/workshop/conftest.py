@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from workshop import starters
-from workshop.steps import Repository
+from workshop.core import starters
+from workshop.core.steps import Repository
 
 ROOT = Path(__file__).resolve().parents[2]
 

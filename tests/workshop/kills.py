@@ -19,8 +19,9 @@ from pathlib import Path
 
 import psutil
 
-from workshop import processes, saved, starters
-from workshop.steps import Repository, Step
+from workshop.core import processes, starters
+from workshop.core.steps import Repository, Step
+from workshop.learner import saved
 
 ROOT = Path(__file__).resolve().parents[2]
 GONE = 15.0

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.workshop.conftest import ROOT, write
-from workshop import bootstrap
+from workshop.core import environment
 
 PINNED = "1.0"
 
@@ -91,7 +91,7 @@ def empty_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("empty") / "venv"
     base = getattr(sys, "_base_executable", sys.executable)
     subprocess.run([base, "-m", "venv", "--without-pip", str(folder)], check=True)
-    return bootstrap.python_of(folder)
+    return environment.python_of(folder)
 
 
 @pytest.fixture(scope="session")
@@ -171,7 +171,7 @@ def test_package_that_went_is_installed_anew(made: Bare, wheelhouse: Path) -> No
     assert "no module named tiny" in broken.stderr
     assert "Type the command again" in broken.stderr
     assert "Traceback" not in broken.stderr
-    assert not (made.venv / bootstrap.STAMP.name).exists()
+    assert not (made.venv / environment.STAMP.name).exists()
 
 
 def test_satisfied_python_is_used_as_it_is(made: Bare, wheelhouse: Path) -> None:
@@ -238,7 +238,7 @@ def test_ctrl_c_while_installing(made: Bare, slow_pip: subprocess.Popen[str]) ->
     assert slow_pip.stderr is not None
     *_, last = slow_pip.stderr.read().splitlines()
     assert last == "Stopped. The next run begins the installation again."
-    assert not (made.venv / bootstrap.STAMP.name).exists()
+    assert not (made.venv / environment.STAMP.name).exists()
 
 
 def two_lines(done: subprocess.CompletedProcess[str]) -> str:
@@ -299,7 +299,7 @@ def test_install_that_breaks(made: Bare, wheelhouse: Path) -> None:
 def test_disk_full() -> None:
     """It is told from other failures by pip's own words."""
     said = "ERROR: Could not install: [Errno 28] No space left on device\n"
-    assert bootstrap.why_pip_failed(said, None).startswith("The disk is full.")
+    assert environment.why_pip_failed(said, None).startswith("The disk is full.")
 
 
 @pytest.mark.parametrize("module", ["venv", "ensurepip"])

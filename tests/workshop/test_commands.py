@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.workshop.conftest import ANSWER, ANSWERED, RunWorkshop, write
-from workshop.steps import Repository
+from workshop.core.steps import Repository
 
 
 def solve(small: Repository, text: str = ANSWERED) -> None:

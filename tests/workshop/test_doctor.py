@@ -12,9 +12,10 @@ import pytest
 from rich.console import Console
 
 from tests.workshop.conftest import ROOT
-from workshop import bootstrap, doctor, processes, serving
-from workshop.errors import WorkshopError
-from workshop.steps import Repository
+from workshop.core import environment, processes
+from workshop.core.errors import WorkshopError
+from workshop.core.steps import Repository
+from workshop.learner import doctor, serving
 
 
 def test_a_machine_that_is_ready(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +76,7 @@ def test_packages_of_another_version(
     """A package that is not as pinned is named."""
     other = tmp_path / "requirements.txt"
     other.write_text("rich==0.1\n", encoding="utf-8")
-    monkeypatch.setattr(bootstrap, "REQUIREMENTS", other)
+    monkeypatch.setattr(environment, "REQUIREMENTS", other)
     with pytest.raises(WorkshopError, match=r"rich is .*, not 0\.1\. Delete the"):
         doctor.packages(small)
 

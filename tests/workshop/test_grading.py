@@ -28,10 +28,18 @@ from tests.workshop.conftest import (
     make_small,
     write,
 )
-from workshop import grading, processes
-from workshop.files import SHALLOW, flatten
-from workshop.grading import Mark, Unreadable, copies_of, copy_app, printable, summary
-from workshop.steps import Repository
+from workshop.core import processes
+from workshop.core.files import SHALLOW, flatten
+from workshop.core.steps import Repository
+from workshop.instructor import grading
+from workshop.instructor.grading import (
+    Mark,
+    Unreadable,
+    copies_of,
+    copy_app,
+    printable,
+    summary,
+)
 
 TIME, MEMORY, PROCESSES, OUTPUT = 10, 300, 15, 2
 """The limits of the room: seconds, MB, a count, MB."""
@@ -79,7 +87,7 @@ time.sleep(60)
 
 END_IT = """
 import subprocess, sys, time
-from workshop.supervising import Family
+from workshop.instructor.supervising import Family
 family = Family("none")
 subprocess.Popen([sys.executable, "-c", *sys.argv[1:]])
 while len(family.look()) < 100:

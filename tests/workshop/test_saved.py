@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tests.workshop.conftest import ANSWER, ANSWERED, RunWorkshop, write
-from workshop import saved
-from workshop.steps import Repository
+from workshop.core.steps import Repository
+from workshop.learner import saved
 
 MINE = ANSWERED.replace("six times seven", "mine")
 

@@ -10,8 +10,8 @@ import typer
 
 from tests.workshop.conftest import RunWorkshop
 from workshop.cli import time_of_day
-from workshop.schedule import BREAK, LONGEST, QUESTIONS, slots
-from workshop.steps import Repository, Step
+from workshop.core.steps import Repository, Step
+from workshop.instructor.schedule import BREAK, LONGEST, QUESTIONS, slots
 
 
 def lasting(small: Repository, *minutes: int) -> list[Step]:

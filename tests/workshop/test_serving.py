@@ -21,10 +21,11 @@ import psutil
 import pytest
 
 from tests.workshop.conftest import RunWorkshop
-from workshop import processes, serving
-from workshop.bootstrap import ROOT
-from workshop.errors import WorkshopError
-from workshop.steps import Repository
+from workshop.core import processes
+from workshop.core.environment import ROOT
+from workshop.core.errors import WorkshopError
+from workshop.core.steps import Repository
+from workshop.learner import serving
 
 ONE_PRESS = 1.0
 """Seconds within which SAJE takes a second signal for the same press of Ctrl+C."""

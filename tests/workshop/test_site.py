@@ -17,8 +17,8 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from tests.workshop.conftest import ROOT, write
-from workshop import diagrams, site
-from workshop.steps import Repository
+from workshop.core.steps import Repository
+from workshop.site import building, diagrams
 
 NOT_COPIED = shutil.ignore_patterns("__pycache__", ".*", "*.jsonl")
 LOADED = {"script": "src", "img": "src", "link": "href", "iframe": "src"}
@@ -140,7 +140,7 @@ def test_every_text_is_a_page(root: Path, pages: dict[str, Page]) -> None:
     repository = Repository(root)
     names = [
         path.relative_to(root).with_suffix(".html").as_posix()
-        for path in site.pages(repository)
+        for path in building.pages(repository)
     ]
     assert pages.keys() == {*names, "index.html", "search.html"}
     assert pages["index.html"].text == pages["README.html"].text
@@ -193,7 +193,7 @@ def test_no_page_needs_a_network(pages: dict[str, Page], built: Path) -> None:
 def test_every_diagram_is_a_picture(root: Path, pages: dict[str, Page]) -> None:
     """Each diagram is there, under the name of its page; none is left as text."""
     count = 0
-    for path in site.pages(Repository(root)):
+    for path in building.pages(Repository(root)):
         page = pages[path.relative_to(root).with_suffix(".html").as_posix()]
         blocks = path.read_text(encoding="utf-8").count("```mermaid")
         pictures = [alt for src, alt in page.images.items() if src.endswith(".svg")]
@@ -311,7 +311,7 @@ def test_pictures_are_checked(small: Repository) -> None:
     assert len(problems) == 1 + len(small.steps())
     assert problems[0].startswith("README.md:3: this diagram is new or was changed")
     assert problems[1].startswith("steps/00_start/README.md:5: this diagram is new")
-    assert problems[1].endswith("Type: python3 -m workshop.diagrams")
+    assert problems[1].endswith("Type: python3 -m workshop.site.diagrams")
     for found in diagrams.of(small):
         write(diagrams.folder(small) / found.picture, "<svg/>")
     assert diagrams.check(small) == []
@@ -319,7 +319,9 @@ def test_pictures_are_checked(small: Repository) -> None:
     write(small.root / "steps/00_start/README.md", f"# It\n\n{changed}")
     missing, left = diagrams.check(small)
     assert missing.startswith("steps/00_start/README.md:3: this diagram is new")
-    assert re.match(r"workshop/web/diagrams/00_start-\w+\.svg is of a diagram", left)
+    assert re.match(
+        r"workshop/site/web/diagrams/00_start-\w+\.svg is of a diagram", left
+    )
 
 
 def test_pictures_need_programs(copy: Path) -> None:
@@ -327,7 +329,7 @@ def test_pictures_need_programs(copy: Path) -> None:
     for path in diagrams.folder(Repository(copy)).iterdir():
         path.unlink()
     done = subprocess.run(
-        [sys.executable, "-m", "workshop.diagrams"],
+        [sys.executable, "-m", "workshop.site.diagrams"],
         cwd=copy,
         env={**os.environ, "PATH": ""},
         capture_output=True,

@@ -16,8 +16,8 @@ import pytest
 
 from tests.workshop import kills
 from tests.workshop.conftest import ANSWER, ANSWERED, write
-from workshop import processes
-from workshop.steps import Repository
+from workshop.core import processes
+from workshop.core.steps import Repository
 
 if sys.platform != "win32":
     import termios
@@ -30,7 +30,7 @@ HANGS = "while True:\n    pass\n"
 HOLDS = """
 from pathlib import Path
 import sys, time
-from workshop import processes
+from workshop.core import processes
 
 @pytest.mark.todo("1.1")
 def test_hold(app):
@@ -329,7 +329,7 @@ def test_an_exit_without_stop_leaves_no_process(small: Repository) -> None:
     code = """
 import sys
 from pathlib import Path
-from workshop import processes
+from workshop.core import processes
 processes.start([sys.executable, "-c", "import time; time.sleep(300)"], Path.cwd())
 sys.exit(7)
 """

@@ -1,0 +1,49 @@
+"""The order of the proofs, and the tables at the end of `verify`."""
+
+from __future__ import annotations
+
+import pytest
+from rich.table import Table
+
+from tests.proofs import evenness
+from tests.proofs.running import REPOSITORY, STEPS
+from tests.workshop.conftest import small as small
+from tests.workshop.conftest import workshop as workshop
+from workshop.core.output import console
+
+LONGEST = ("test_lesson[", "test_starter[")
+PATIENCE = 1800
+"""Seconds after which a proof is ended: they wait for a busy machine."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest, so that none is left to run alone at the end."""
+    items.sort(key=lambda item: not item.name.startswith(LONGEST))
+    for item in items:
+        item.add_marker(pytest.mark.timeout(PATIENCE))
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter,
+) -> None:
+    """Print the matrix, and the lines that each step asks for."""
+    cells: dict[str, dict[int, str]] = {}
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            for name, value in report.user_properties:
+                if name == "cell":
+                    row, suite, text = value
+                    cells.setdefault(row, {})[suite] = (
+                        text if outcome == "passed" else "failed"
+                    )
+    if not cells:
+        return
+    matrix = Table("app", *(f"suite {step.number:02}" for step in STEPS))
+    for row in sorted(cells):
+        matrix.add_row(row, *(cells[row].get(step.number, "") for step in STEPS))
+    lines = Table("step", "lines to write", "lines to read")
+    to_read = evenness.reading(REPOSITORY)
+    for name, count in evenness.table(REPOSITORY).items():
+        lines.add_row(name, str(count), str(to_read[name]))
+    terminalreporter.write_line("")
+    console().print(matrix, lines)

@@ -1,0 +1,381 @@
+"""Carries out a lesson: its shell lines, listings, edits, and what it says of them.
+
+The blocks of a lesson are taken in their order, in a copy of the workshop (see
+scene.py) whose app is the step's starter at first. Under a heading ``TODO N.k``, that
+todo is done, as in the solution. What is checked, and what the lesson ends with, must
+be the solution: every other edit is taken back.
+
+=============  =====================================================================
+```sh          Each line is carried out. One that serves an app does so until a
+               Ctrl+C. A line that fails must be followed by what it prints. In a
+               line, UID stands for the uid that came last, PIDS for those of the
+               last ``kill``, and PID_OF_WORKER and PID_OF_MAIN for what /v1/info says.
+```text        What the lines before printed, all of it; or else lines that the app
+               logs from then on, in this order, others between them. See
+               comparing.py for ``…`` and for what may differ. A GET is sent again,
+               as a reader would, until its answer (it begins with {, HTTP or …) is
+               the one shown, for a while.
+```diff        An edit of the step's app, carried out. Each stretch that is shown must
+               stand once in the file that is named above it.
+```python      Lines of the solution, which must have them; or else calls, carried
+               out in the app as it is by then, with the names of given/NN_name.py.
+```mermaid     The diagram.
+=============  =====================================================================
+
+Any other block or comment is an error. Where prose says what is done, a comment does
+it:
+
+<!-- do: press Ctrl+C -->            The app must end, and leave no process.
+<!-- do: press Ctrl+C in vain -->    The app must still be there at the next Ctrl+C.
+<!-- do: start the app -->           Again, after it has ended.
+<!-- do: save app/info.py -->        As it is; this makes the app reload.
+<!-- do: wait a second -->           As a reader's next line does; where nothing that
+                                     can be seen tells that it is time.
+<!-- do: take it back -->            The last edit by a diff that is not taken back.
+<!-- so: ms[0] < ms[1] -->           True sooner or later: Python with the names output
+                                     (of the last lines), ms (the numbers before "ms"
+                                     in it), log (since the last thing was done), re.
+
+At its end the app is stopped by Ctrl+C. Then no process may be left.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import dedent
+
+from sybil import Document, Example, Region
+from sybil.parsers.markdown.lexers import (
+    DirectiveInHTMLCommentLexer,
+    FencedCodeBlockLexer,
+)
+from sybil.typing import Evaluator
+
+from tests.proofs import texts
+from tests.proofs.comparing import is_all, is_in
+from tests.proofs.scene import RUN, Done, Parted, SanicTripped, Scene, named
+from workshop.core.steps import TODO, Repository, Step
+
+HERE = Path(__file__).parent
+ATTEMPTS = 3
+"""How often a lesson may be carried out in which Sanic trips."""
+PATIENCE = 30.0
+"""Seconds until what is shown must have come."""
+GET = re.compile(r"curl (?!.*(?:-d|-X|--data|--request)\b)")
+"""A command that changes nothing."""
+CHECK = re.compile(r"python3? -m workshop check\b")
+
+
+def execute(
+    repository: Repository,
+    step: Step,
+    folder: Path,
+    patience: float = PATIENCE,
+    reports: Path | None = None,
+) -> None:
+    """Carry out the lesson of a step.
+
+    Takes: ``folder``, for the copy of the workshop and for logs; ``patience``, seconds
+    until what is shown must have come; ``reports``, a folder that gets what the
+    lesson's ``check`` has found.
+    Raises: Parted, with the line of the lesson, at the first thing that is not so.
+    """
+    for attempt in range(ATTEMPTS):
+        scene = Scene(repository, step, folder / str(attempt))
+        try:
+            Lesson(scene, repository.starter(step) / "README.md", patience).execute()
+            if reports is not None:
+                scene.copy_reports(reports)
+            return
+        except SanicTripped:
+            if attempt == ATTEMPTS - 1:
+                raise
+        finally:
+            scene.close()
+
+
+class Lesson:
+    """The blocks of one lesson, and how far they are carried out."""
+
+    def __init__(self, scene: Scene, path: Path, patience: float) -> None:
+        """Read the lesson.
+
+        Raises: Parted when it has a code block or a comment that is none of those.
+        """
+        self._scene = scene
+        self._path = path
+        self._patience = patience
+        self._lines: list[str] = []
+        """The shell lines done last."""
+        self._done: Done | None = None
+        """What came of them, until it is compared."""
+        self._output = ""
+        """The same, until the next lines."""
+        self._uid = ""
+        self._mark = 0
+        """How long the log was when something was done last."""
+        self._edits: list[list[tuple[str, str, str]]] = []
+        """File, old and new lines of each stretch of the diffs not taken back."""
+        evaluators: dict[str, Evaluator] = {
+            "sh": self._shell,
+            "text": self._text,
+            "diff": self._diff,
+            "python": self._python,
+            "mermaid": lambda example: None,
+        }
+
+        def blocks(document: Document) -> Iterator[Region]:
+            for region in FencedCodeBlockLexer(".*")(document):
+                language = region.lexemes["language"].strip()
+                region.evaluator = evaluators.get(language, self._unknown)
+                yield region
+
+        def comments(document: Document) -> Iterator[Region]:
+            for region in DirectiveInHTMLCommentLexer("(?:do|so)(?=: )")(document):
+                is_do = region.lexemes["directive"] == "do"
+                region.evaluator = self._do if is_do else self._so
+                yield region
+
+        def headings(document: Document) -> Iterator[Region]:
+            starts = [0] + [m.end() for m in re.finditer("\n", document.text)]
+            for _, title, line in text.headings:
+                start = starts[line - 1]
+                yield Region(start, start + 1, title, self._heading)
+
+        text = texts.read(path)
+        self._document = Document.parse(str(path), blocks, comments, headings)
+        found = {example.line for example in self._document}
+        all_of_it = [(line, content) for _, content, line in text.fences]
+        all_of_it += [(n, s) for n, s in enumerate(text.lines, 1) if "<!--" in s]
+        for line, content in all_of_it:
+            if line not in found:
+                raise self._parted(line, content, "This would be passed over.")
+
+    def execute(self) -> None:
+        """Carry out the lesson; raises Parted."""
+        line = 1
+        try:
+            for example in self._document:
+                line = example.line
+                if example.region.evaluator != self._text:
+                    self._must_have_worked()
+                example.evaluate()
+            self._must_have_worked()
+            if self._scene.is_up:
+                self._scene.press_ctrl_c()
+                self._scene.must_end()
+            if left := self._scene.still_left():
+                raise Parted(f"At the end of the lesson it runs: {named(left)}")
+            if self._scene.step.todos:
+                self._scene.must_be_solution()
+        except SanicTripped:
+            raise
+        except Parted as problem:
+            what = self._document.text.splitlines()[line - 1]
+            raise self._parted(line, "\n".join(self._lines) or what, problem) from None
+
+    def _parted(self, line: int, did: str, problem: object) -> Parted:
+        step = self._scene.step
+        where = f"steps/{step.name}/{self._path.name}:{line}"
+        return Parted(f"{where}\ndid:      {did.strip()}\n{problem}")
+
+    def _heading(self, example: Example) -> None:
+        self._begin([])
+        if todo := TODO.match(example.parsed):
+            self._scene.do_todo(todo[1])
+
+    def _unknown(self, example: Example) -> None:
+        language = example.region.lexemes["language"].strip() or "no language"
+        raise Parted(f"A block of {language}: nobody knows how to execute it.")
+
+    # -- doing
+
+    def _begin(self, lines: list[str]) -> None:
+        """Begin to do something: what comes from now on is what comes of it."""
+        self._lines = lines
+        self._done = None
+        self._mark = len(self._scene.logged())
+
+    def _shell(self, example: Example) -> None:
+        text = example.region.lexemes["source"].replace("\\\n", " ")
+        self._scene.settle()
+        self._begin([line.strip() for line in text.splitlines() if line.strip()])
+        self._do_lines()
+
+    def _do_lines(self) -> None:
+        output, status = "", 0
+        for line in self._lines:
+            if status:
+                raise Parted(f"status {status}\n{output}")
+            if CHECK.match(line):
+                self._scene.must_be_solution()
+            done = self._scene.command(self._filled_in(line))
+            if done is None or RUN.match(line):
+                self._mark = 0  # It has a new log.
+            if done:
+                output, status = output + done.output, done.status
+        self._done, self._output = Done(status, output), output
+        if uids := re.findall(r'"uid":"([0-9a-f-]{36})"', output):
+            self._uid = uids[-1]
+
+    def _filled_in(self, line: str) -> str:
+        """Return a shell line with what its capital letters stand for."""
+
+        def value(match: re.Match[str]) -> str:
+            if match[0] == "UID":
+                return self._uid
+            if match[0] == "PIDS":
+                found = re.findall(r"\bkill (\d[\d ]*)", self._output)
+                return str(found[-1]) if found else ""
+            name = {"PID_OF_WORKER": "SajeWorker", "PID_OF_MAIN": "Sanic-Main"}
+            return str(self._scene.pid_of(name[match[0]]))
+
+        return re.sub(r"\b(UID|PIDS|PID_OF_WORKER|PID_OF_MAIN)\b", value, line)
+
+    def _must_have_worked(self) -> None:
+        """Raise Parted when the last lines failed, and what they say is not shown."""
+        if self._done and self._done.status:
+            raise Parted(f"status {self._done.status}\n{self._done.output}")
+
+    def _python(self, example: Example) -> None:
+        source = str(example.region.lexemes["source"])
+        step = self._scene.step
+        if stands_in(source, self._scene.repository.solution(step)):
+            return
+        self._begin(source.splitlines())
+        given = HERE / "given" / f"{step.name}.py"
+        calls = self._scene.scratch("calls.py")
+        calls.write_text(source, encoding="utf-8")
+        self._done = self._scene.calls(*[p for p in (given, calls) if p.exists()])
+        self._output = self._done.output
+        if self._done.status:
+            raise Parted(
+                "These lines are not in the solution, and as calls they fail:\n"
+                + self._output
+            )
+
+    def _do(self, example: Example) -> None:
+        what = str(example.region.lexemes["arguments"]).strip()
+        self._scene.settle()
+        self._begin([what])
+        if what in ("press Ctrl+C", "press Ctrl+C in vain"):
+            self._scene.press_ctrl_c()
+            if what == "press Ctrl+C":
+                self._scene.must_end()
+        elif what == "start the app":
+            self._lines = [f"python3 -m workshop run {self._scene.step.number}"]
+            self._do_lines()
+        elif what == "wait a second":
+            time.sleep(1)
+        elif what == "take it back":
+            edit = reversed(self._edits.pop())
+            self._replace([(name, new, old) for name, old, new in edit])
+        elif match := re.fullmatch(r"save (\S+)", what):
+            self._scene.save(match[1], self._scene.read(match[1]))
+        else:
+            raise Parted("Nobody knows how to do this.")
+
+    def _diff(self, example: Example) -> None:
+        source = str(example.region.lexemes["source"])
+        self._begin(source.splitlines())
+        self._edits.append(list(stretches(source)))
+        self._replace(self._edits[-1])
+
+    def _replace(self, edit: list[tuple[str, str, str]]) -> None:
+        """Edit files.
+
+        Takes: ``edit``: a file, its old lines and the new, for each stretch.
+        Raises: Parted when the old lines are not there, or not only once.
+        """
+        texts: dict[str, str] = {}
+        for name, old, new in edit:
+            text = "\n" + texts.get(name, self._scene.read(name))
+            if (count := text.count("\n" + old)) != 1:
+                raise Parted(f"{name} has these lines {count} times, not once:\n{old}")
+            texts[name] = text.replace("\n" + old, "\n" + new)[1:]
+        for name, text in texts.items():
+            self._scene.save(name, text)
+
+    # -- comparing
+
+    def _text(self, example: Example) -> None:
+        shown = str(example.region.lexemes["source"])
+        if not shown.strip("…\n "):
+            raise Parted("This block shows nothing.")
+        again = shown.startswith(("{", "HTTP/", "…")) and self._only_asks()
+        deadline = time.monotonic() + self._patience
+        while True:
+            # Looked at before the log: what has ended then has printed all of it.
+            may_come = self._scene.may_print and time.monotonic() < deadline
+            log = self._scene.logged()[self._mark :]
+            if self._done and is_all(shown, self._done.output):
+                break
+            if is_in(shown, log):
+                break
+            if not may_come:
+                came = self._done.output if self._done else ""
+                log = "\n".join(log.splitlines()[-25:])
+                raise Parted(f"shown:\n{shown}\ncame:\n{came}\nthe log:\n{log}")
+            time.sleep(0.05)
+            if self._done and again:
+                self._do_lines()
+        self._done = None
+
+    def _only_asks(self) -> bool:
+        """Tell whether the last lines can be done again without changing anything."""
+        return bool(self._lines) and all(map(GET.match, self._lines))
+
+    def _so(self, example: Example) -> None:
+        claim = str(example.region.lexemes["arguments"]).strip()
+
+        def holds() -> bool:
+            ms = [float(n) for n in re.findall(r"([\d.]+) ms\b", self._output)]
+            log = self._scene.logged()[self._mark :]
+            names = {"output": self._output, "ms": ms, "log": log, "re": re}
+            try:
+                return bool(eval(claim, names))
+            except Exception as error:
+                raise Parted(f"{claim}: {error!r}") from error
+
+        deadline = time.monotonic() + self._patience
+        while not holds():
+            if time.monotonic() > deadline:
+                raise Parted(f"It is not so: {claim}\n{self._output}")
+            time.sleep(0.05)
+            if "output" in claim and self._only_asks():
+                self._do_lines()
+
+
+def stretches(diff: str) -> Iterator[tuple[str, str, str]]:
+    """Yield the file, the old lines and the new lines of each stretch of a diff.
+
+    Raises: Parted when a line belongs to no file, or is none of a diff.
+    """
+    name, old, new = "", "", ""
+    for line in [*diff.splitlines(), "@@"]:
+        kind, rest = line[:1] or " ", line[1:] + "\n"
+        if line.startswith(("---", "+++", "@@")):
+            if old or new:
+                yield name, old, new
+            old = new = ""
+            name = line[3:].strip() if line.startswith("+++") else name
+        elif not name or kind not in " +-":
+            raise Parted(f"This line of a diff belongs to no file: {line}")
+        else:
+            old += rest if kind in " -" else ""
+            new += rest if kind in " +" else ""
+
+
+def stands_in(source: str, app: Path) -> bool:
+    """Tell whether some lines stand in a file of an app, however far indented."""
+    wanted = dedent(source).strip("\n").splitlines()
+    for path in app.rglob("*.py"):
+        lines = path.read_text("utf-8").splitlines()
+        for at in range(len(lines) - len(wanted) + 1):
+            window = "\n".join(lines[at : at + len(wanted)])
+            if dedent(window).splitlines() == wanted:
+                return True
+    return False

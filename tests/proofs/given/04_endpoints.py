@@ -1,0 +1,1 @@
+"""The names that the calls of step 04 use."""

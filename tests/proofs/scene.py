@@ -1,0 +1,363 @@
+"""Where a lesson is carried out: a copy of the workshop, and the app in it."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from workshop.core import apps, processes, starters
+from workshop.core.files import write_whole
+from workshop.core.steps import Repository, Step
+from workshop.learner import serving
+
+PORT = str(serving.PORT)
+READY = "Worker ready ["
+WORKER_READY = "SAJE worker ready ["
+SAFE = 1.0
+"""Seconds after ``Worker ready`` from which on, says README.md, Ctrl+C is safe."""
+SAVE_AGAIN = 4.0
+"""Seconds without a reload after which a file is saved once more: the reloader has
+not seen the first time what was saved before it looked at all."""
+START = 30.0
+"""Seconds an app may take to start, to reload, or to end after Ctrl+C."""
+KILLED = 15.0
+"""Seconds a process may take to end after a kill."""
+COMMAND = 120.0
+"""Seconds a command may take."""
+RUN = re.compile(r"python3? -m workshop run\b")
+"""What serves an app."""
+
+
+class Parted(AssertionError):
+    """Something that a lesson says is not so."""
+
+
+class SanicTripped(Parted):
+    """Sanic's main process was interrupted in the middle of a call to its own manager.
+
+    Its signal handler makes such calls, too; the answers get mixed up, and it ends
+    with a traceback. This is so at well under one Ctrl+C of a hundred, and no fault of
+    a lesson.
+    """
+
+
+@dataclass(frozen=True)
+class Done:
+    """A command line that has ended."""
+
+    status: int
+    output: str
+
+
+class Scene:
+    """A copy of the workshop in which one lesson is carried out."""
+
+    def __init__(self, repository: Repository, step: Step, folder: Path) -> None:
+        """Copy the workshop, with the step's starter as it is shipped.
+
+        Takes: ``folder``, where the copy goes; it must not exist.
+        """
+        self.step = step
+        self.root = folder / "workshop"
+        self.repository = Repository(self.root)
+        self.app = self.repository.starter(step)
+        self.port = processes.free_port()
+        self.log = folder / "log-0.txt"
+        """What the app has printed since it was started the last time."""
+        self._folder = folder
+        self._main: subprocess.Popen[bytes] | None = None
+        self._reload: tuple[Path, int, float] | None = None
+        """The file saved last, the log's length then, and when: until it has come."""
+        folder.mkdir(parents=True)
+        copy(repository.root, self.root)
+        if step.todos:
+            starter = starters.read(repository, step)
+            for name, path in apps.app_files(self.app).items():
+                if name not in starter:
+                    path.unlink()
+            for name, content in starter.items():
+                write_whole(self.app / name, content)
+        stages = [
+            apps.partway(self.repository, step, ids)
+            for ids in itertools.accumulate(([t.id] for t in step.todos), initial=[])
+        ]
+        self._stages = {
+            todo.id: pair
+            for todo, pair in zip(step.todos, itertools.pairwise(stages), strict=True)
+        }
+        """The files' texts before and after each todo."""
+        # curl shows its progress when nobody looks; and no proxy knows our port.
+        (folder / ".curlrc").write_text('silent\nshow-error\nnoproxy = "*"\n')
+        self._env = {
+            "CURL_HOME": str(folder),
+            "SANIC_NO_COLOR": "true",
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+
+    # -- commands
+
+    def command(self, line: str) -> Done | None:
+        """Carry out a shell line; one that serves an app goes on in the background.
+
+        The port 8000 is another one here, so the line is changed as README.md tells
+        those whose port 8000 is taken.
+
+        Returns: what came of it; None when an app runs now.
+        Raises: Parted when it does not end, or when the app does not start.
+        """
+        python = shlex.quote(sys.executable)
+        if RUN.match(line):
+            words = [sys.executable, *shlex.split(line)[1:]]
+            other = "--port" in words  # an app beside the first one
+            port = processes.free_port() if other else self._new_port()
+            return self._serve([*words, f"--port={port}"])
+        if re.match(r"python3? \S+/measure\.py$", line):
+            line += f" http://127.0.0.1:{PORT}"
+        line = line.replace(f":{PORT}", f":{self.port}")
+        line = re.sub(r"^python3?\b|(?<!\S)\S*\.venv/bin/python\b", python, line)
+        shell = shutil.which("sh")
+        if shell is None:
+            raise Parted("There is no sh: on Windows, install Git, and add its sh.")
+        return self._run([shell, "-c", line], self.root)
+
+    def calls(self, *files: Path) -> Done:
+        """Run Python files, as calls of the app as it is now."""
+        program = Path(__file__).with_name("calls.py")
+        return self._run([sys.executable, str(program), *map(str, files)], self.app)
+
+    def copy_reports(self, folder: Path) -> None:
+        """Copy what ``check`` has reported to a folder that exists."""
+        for path in self.repository.state.glob("check-*.jsonl"):
+            shutil.copy(path, folder)
+
+    def scratch(self, name: str) -> Path:
+        """Return a path beside the copy."""
+        return self._folder / name
+
+    def _run(self, command: list[str], cwd: Path) -> Done:
+        path = self._folder / "output.txt"
+        with path.open("wb") as file:
+            process = processes.start(command, cwd, self._env, file)
+        try:
+            status = process.wait(COMMAND)
+        except subprocess.TimeoutExpired:
+            processes.stop(process, 0)
+            raise Parted(f"It has not ended after {COMMAND:.0f} s.") from None
+        return Done(status, self._read(path))
+
+    # -- the app
+
+    @property
+    def is_up(self) -> bool:
+        """Whether an app runs."""
+        return self._main is not None and self._main.poll() is None
+
+    @property
+    def may_print(self) -> bool:
+        """Whether anything is left of the app that may still print."""
+        return self.is_up or bool(self.left())
+
+    def logged(self) -> str:
+        """Return what the app has printed since its start."""
+        return self._read(self.log)
+
+    def _read(self, path: Path) -> str:
+        if not path.exists():
+            return ""
+        text = path.read_text(encoding="utf-8", errors="replace")
+        for offset in (0, 1):  # The runner proposes the next port, too.
+            port = rf"\b{self.port + offset}\b"
+            text = re.sub(port, str(serving.PORT + offset), text)
+        return text
+
+    def _new_port(self) -> int:
+        if not self.left():
+            self.port = processes.free_port()
+        return self.port
+
+    def _serve(self, command: list[str]) -> Done | None:
+        log = self._folder / f"log-{time.monotonic_ns()}.txt"
+        with log.open("wb") as file:
+            process = processes.start(command, self.root, self._env, file)
+
+        def decided() -> bool:
+            return process.poll() is not None or self._read(log).count(READY) >= 2
+
+        came = until(decided, START)
+        if process.poll() is not None and self.is_up:
+            return Done(process.returncode, self._read(log))  # The first one goes on.
+        self._main, self.log, self._reload = process, log, None
+        if process.poll() is not None:
+            return Done(process.returncode, self.logged())
+        if not came:
+            raise Parted(f"The app does not start. It says:\n{self.logged()}")
+        return None
+
+    def press_ctrl_c(self) -> None:
+        """Press Ctrl+C in the terminal of the app.
+
+        Raises: Parted when it does not run.
+        """
+        self.settle()
+        if self._main is None or self._main.poll() is not None:
+            raise Parted("Ctrl+C: the app has ended before.")
+        left = self.log.stat().st_mtime + SAFE - time.time()
+        if self.logged().count(READY) and left > 0:
+            time.sleep(left)
+        processes.send_signal(self._main, signal.SIGINT, to_group=True)
+
+    def must_end(self) -> None:
+        """Wait until the app has ended, all of it.
+
+        Raises: Parted when it does not; SanicTripped when that is why.
+        """
+
+        def ended() -> bool:
+            log = self.logged()
+            if "Experienced exception while" in log and "worker_state" in log:
+                raise SanicTripped(log)
+            return not self.is_up and not self.left()
+
+        if not until(ended, START):
+            raise Parted(f"The app does not end. Left: {named(self.left())}")
+
+    def pid_of(self, name: str) -> int:
+        """Return the pid of one of Sanic's processes, once it is up.
+
+        Raises: Parted when the app does not tell it.
+        """
+        pid: int | None = None
+
+        def found() -> bool:
+            nonlocal pid
+            workers = (serving.info(self.port) or {}).get("workers", {})
+            pid = next((w["pid"] for n, w in workers.items() if name in n), None)
+            is_worker = "Worker" in name
+            return bool(pid) and (
+                not is_worker or f"{WORKER_READY}{pid}]" in self.logged()
+            )
+
+        if not until(found, START):
+            raise Parted(f"GET /v1/info does not tell the pid of {name}.")
+        assert pid is not None
+        return pid
+
+    # -- edits
+
+    def save(self, name: str, text: str) -> None:
+        """Write a file of the app, as an editor does; a running app reloads it."""
+        self.settle()
+        path = self.app / name
+        length = len(self.logged())
+        write_whole(path, text.encode(), self._folder)
+        if self.is_up:
+            self._reload = path, length, time.monotonic()
+
+    def settle(self) -> None:
+        """Wait until a running app has reloaded what was saved.
+
+        Raises: Parted when it does not.
+        """
+        if self._reload is None or not self.is_up:
+            return
+        path, length, saved = self._reload
+        workers = 1 if WORKER_READY in self.logged()[:length] else 0
+
+        def reloaded() -> bool:
+            nonlocal saved
+            new = self.logged()[length:]
+            if "Stopping worker" not in new and time.monotonic() > saved + SAVE_AGAIN:
+                saved = time.monotonic()
+                path.touch()
+            return new.count(READY) >= 2 and new.count(WORKER_READY) >= workers
+
+        if not until(reloaded, START):
+            end = self.logged()[length:]
+            raise Parted(f"{path.name} is saved, and the app not reloaded:\n{end}")
+        self._reload = None
+
+    def do_todo(self, todo_id: str) -> None:
+        """Do a todo, those before it being done.
+
+        Raises: Parted when a file that it changes was edited otherwise.
+        """
+        before, after = self._stages[todo_id]
+        for name, text in after.items():
+            if text != before[name]:
+                if self.read(name) != before[name]:
+                    raise Parted(f"{name} was edited, and TODO {todo_id} changes it.")
+                self.save(name, text)
+
+    def must_be_solution(self) -> None:
+        """Make sure that every edit but the todos is taken back.
+
+        Raises: Parted when not.
+        """
+        solution = apps.app_files(self.repository.solution(self.step))
+        mine = apps.app_files(self.app)
+        for name in sorted(solution.keys() | mine.keys()):
+            if not apps.same(solution.get(name), mine.get(name)):
+                raise Parted(f"{name} is not as in the solution: take back each edit.")
+
+    def read(self, name: str) -> str:
+        """Return the text of a file of the app, as it is now."""
+        try:
+            return (self.app / name).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise Parted(f"The app has no file {name}.") from None
+
+    # -- the end
+
+    def left(self) -> set[psutil.Process]:
+        """Return the processes of this lesson that run."""
+        return processes.marked([processes.OURS])
+
+    def still_left(self) -> set[psutil.Process]:
+        """Return the processes that run on when what was killed has had time to end."""
+        until(lambda: not self.left(), KILLED)
+        return self.left()
+
+    def close(self) -> None:
+        """End every process of the lesson by force."""
+        processes.kill(self.left())
+        if self._main is not None:
+            self._main.wait()
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a workshop without what running made, nor what tools keep there."""
+    ignore = shutil.ignore_patterns(*apps.MADE_BY_RUNNING)
+    shutil.copytree(source, target, ignore=ignore)
+
+
+def named(found: Iterable[psutil.Process]) -> str:
+    """Return some processes by their pids and commands."""
+    texts = []
+    for process in found:
+        try:
+            texts.append(f"{process.pid} {' '.join(process.cmdline()):.100}")
+        except psutil.Error:
+            continue
+    return ", ".join(texts) or "none"
+
+
+def until(condition: Callable[[], bool], seconds: float) -> bool:
+    """Wait for a condition; return whether it came to be."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True

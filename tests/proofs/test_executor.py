@@ -1,0 +1,234 @@
+"""Running lessons: one whose output is real passes, and each fault is reported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.proofs import scene
+from tests.proofs.comparing import is_all, is_in
+from tests.proofs.executor import execute
+from tests.proofs.scene import Parted
+from tests.workshop.conftest import write
+from workshop.core import processes
+from workshop.core.steps import Repository
+
+LESSON = """# Step 01: The first
+
+```mermaid
+flowchart LR
+```
+
+## Build
+
+```sh
+echo "one" \\
+  "two"
+```
+
+```text
+one two
+```
+
+### TODO 1.1: Give the answer
+
+```python
+six = 6
+
+return six * 7
+```
+
+```python
+from app.answer import answer, question
+print(answer(), [question()])
+```
+
+```text
+42 ['']
+```
+
+### TODO 1.2: Ask the [question]
+
+```diff
+--- app/answer.py
++++ app/answer.py
+ def question() -> str:
+-    return "six times seven"
++    return "six times eight"
+```
+
+```sh
+cat steps/01_first/app/answer.py
+no_such_command_
+```
+
+```text
+…
+    return "six times eight"
+…no_such_command_…
+```
+
+<!-- so: "eight" in output -->
+<!-- do: take it back -->
+"""
+FILE = "steps/01_first/README.md"
+
+
+def run_lesson(small: Repository, text: str, folder: Path, number: int = 1) -> None:
+    """Run a lesson of the small workshop, of step 1 or of another."""
+    step = small.step(number)
+    write(small.starter(step) / "README.md", text)
+    execute(small, step, folder / "lesson", patience=1.0)
+
+
+def test_good_lesson(small: Repository, tmp_path: Path) -> None:
+    """A good lesson passes and doesn't touch the learner's own app."""
+    before = (small.root / "steps/01_first/app/answer.py").read_bytes()
+    run_lesson(small, LESSON, tmp_path)
+    assert (small.root / "steps/01_first/app/answer.py").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "words"),
+    [
+        ("one two\n", "one three\n", 14, "shown:\none three\n\ncame:\none two"),
+        ("one two\n", "one two\ntwo\n", 14, "did:      echo"),
+        ("42 ['']", "43 ['']", 31, "came:\n42 ['']"),
+        ('echo "one"', 'exit 3 "one"', 14, "came:"),
+        (
+            '"two"\n```\n\n```text\none two',
+            '"two"; false\n```\n\n```sh\n:',
+            14,
+            "status 1",
+        ),
+        ("```text\n…\n    return", "```mermaid\nreturn", 50, "not found"),
+        ("```mermaid\n", "```\n", 3, "A block of no language: nobody knows how"),
+        ("```mermaid\n", "```bash\n", 3, "A block of bash: nobody knows how"),
+        ("## Build\n", "## Build\n\n    echo 1\n", 9, "would be passed over"),
+        ("<!-- so: ", "<!-- soon: ", 56, "would be passed over"),
+        ("one two\n```", "…\n```", 14, "This block shows nothing"),
+        ("return six * 7", "return six * 8", 20, "as calls they fail:"),
+        ("-    return", "-    reply", 37, "app/answer.py has these lines 0 times"),
+        (" def question() -> str:\n-", " \n-", 37, "has these lines 0 times"),
+        ("--- app/answer.py\n+++ app/answer.py\n", "", 37, "belongs to no file"),
+        ("answer.py\n+++ app/answer.py", "no.py\n+++ app/no.py", 37, "no file app/no"),
+        ('"eight" in', '"nine" in', 56, 'It is not so: "nine" in output'),
+        ("take it back", "take it home", 57, "Nobody knows how to do this"),
+        ("<!-- do: take it back -->", "", 56, "is not as in the solution"),
+        ("cat steps", "sleep 60 >&- 2>&- &\ncat steps", 58, "it runs: "),
+        ("take it back", "press Ctrl+C", 57, "the app has ended before"),
+    ],
+)
+def test_faults(
+    small: Repository,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    old: str,
+    new: str,
+    line: int,
+    words: str,
+) -> None:
+    """Each kind of fault is reported with the line of the lesson."""
+    monkeypatch.setattr(scene, "KILLED", 0.2)
+    assert LESSON.count(old) == 1
+    with pytest.raises(Parted) as told:
+        run_lesson(small, LESSON.replace(old, new), tmp_path)
+    assert str(told.value).startswith(f"{FILE}:{line}\n")
+    assert words in str(told.value)
+
+
+SERVED = """# Step 02: The second
+
+```sh
+python3 -m workshop run 2
+```
+
+```text
+Goin' Fast @ http://127.0.0.1:8000
+…
+Worker ready [4711]
+```
+
+### TODO 2.1: Give more
+
+```sh
+curl -i http://127.0.0.1:8000/v1/info
+```
+
+```text
+HTTP/1.1 200 OK
+…
+{"db":null}
+```
+
+```sh
+python3 -m workshop run 2
+```
+
+```text
+Port 8000 is taken by python… (pid 4711, in …).
+End it with: kill 4711
+Or choose another port: --port 8001
+```
+
+<!-- do: press Ctrl+C -->
+
+```text
+Received signal SIGINT. Shutting down.
+Server Stopped
+```
+"""
+
+
+def test_lesson_with_an_app(small: Repository, tmp_path: Path) -> None:
+    """The app's log is compared, edits are reloaded, and Ctrl+C stops the app."""
+    run_lesson(small, SERVED, tmp_path, 2)
+
+
+def test_log_that_does_not_come(small: Repository, tmp_path: Path) -> None:
+    """A line that the app doesn't log is reported, and the app is stopped anyway."""
+    text = SERVED.replace("Worker ready", "Worker steady")
+    with pytest.raises(Parted, match=r"^steps/02_second/README.md:7\n") as told:
+        run_lesson(small, text, tmp_path, 2)
+    assert "Worker ready [" in str(told.value)
+    assert not processes.marked([processes.OURS])
+
+
+@pytest.mark.parametrize(
+    ("shown", "came", "same"),
+    [
+        ("a\nb", "a\nb\n", True),
+        ("a", "a\nb", False),
+        ("a\n…", "a", True),
+        ("a\n…", "a\nb\nc", True),
+        ("…\nc", "a\nb\nc", True),
+        ("a…c", "abc", True),
+        ("a…c", "ab\nc", False),
+        ("a.c", "abc", False),
+        ("5 ms", "  1234.5 ms", True),
+        ("5 ms", "5 s", False),
+        ("5 m", "6 m", False),
+        ('{"pid":1}', '{"pid":22}', True),
+        ('{"depth":1}', '{"depth":2}', False),
+        ("Worker [1]", "Srv 0 2026-11-24 15:18:34 +0000 INFO: Worker [99]", True),
+        (
+            '"uid":"f54e4ca4-9b5b-4a3e-9c7b-5d1a0c0f7d11"',
+            '"uid":"00000000-0000-4000-8000-000000000000"',
+            True,
+        ),
+        ('"2026-11-24T15:20:03.123456+00:00"', '"1999-11-24T15:20:03+00:00"', True),
+        ("End it with: kill 1", "End it with: kill 22 33", True),
+    ],
+)
+def test_comparing(shown: str, came: str, same: bool) -> None:
+    """Only the parts that are different each time may differ."""
+    assert is_all(shown, came) is same
+
+
+def test_comparing_with_a_log() -> None:
+    """Lines are found in a log in their order, with others between them."""
+    assert is_in("b\nd", "a\nb\nc\nd\n")
+    assert is_in("b\n…\nd", "a\nb\nd\n")
+    assert not is_in("d\nb", "a\nb\nc\nd\n")
+    assert not is_in("b\nb", "a\nb\nc\nd\n")

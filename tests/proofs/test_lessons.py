@@ -1,0 +1,45 @@
+"""Every lesson, executed as its reader would do it, with the check that it asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.proofs.executor import execute
+from tests.proofs.running import (
+    REPOSITORY,
+    STEPS,
+    listed,
+    not_green,
+    of_suite,
+    untied,
+)
+from workshop.core.steps import Step
+from workshop.core.suites import read
+
+
+@pytest.mark.parametrize("step", REPOSITORY.steps()[::-1], ids=lambda step: step.name)
+def test_lesson(
+    step: Step, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """Everything that a lesson tells you to do works, and its output is real.
+
+    At its end the app is the solution, so its own check of all suites is a row of the
+    matrix: solution N passes the suites 1 to N.
+    """
+    reports = tmp_path / "reports"
+    reports.mkdir()
+    execute(REPOSITORY, step, tmp_path, reports=reports)
+    if not step.todos:
+        return
+    lines = b"".join(path.read_bytes() for path in sorted(reports.glob("*.jsonl")))
+    records, todos = read(lines)
+    problems = untied(step, todos)
+    for suite in [s for s in STEPS if s.number <= step.number]:
+        own = of_suite(records, suite)
+        problems += not_green(own)
+        cell = (f"solution {step.number:02}", suite.number, f"{len(own)} ok")
+        record_property("cell", cell)
+    assert not problems, listed(problems)

@@ -1,0 +1,54 @@
+"""The matrix of apps and suites: what passes must pass, and what fails must fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.proofs.running import (
+    FOLDER,
+    REPOSITORY,
+    STEPS,
+    listed,
+    not_green,
+    not_red,
+    of_suite,
+    run_suites,
+)
+from workshop.core.apps import write_partway
+from workshop.core.steps import Step, Todo
+
+# After its last TODO a step is its solution, which the lesson's own check tests.
+STAGES = [(step, todo) for step in STEPS for todo in step.todos[:-1]]
+
+Property = Callable[[str, object], None]
+
+
+@pytest.mark.parametrize("step", STEPS[::-1], ids=lambda step: step.name)
+def test_starter(step: Step, record_property: Property) -> None:
+    """A starter passes the earlier suites, and each test of its own suite fails."""
+    suites = [s for s in STEPS if s.number <= step.number]
+    app = REPOSITORY.starter(step)
+    records = run_suites(suites, app, f"starter-{step.number:02}").records
+    problems = []
+    for suite in suites:
+        own = of_suite(records, suite)
+        problems += not_red(own) if suite == step else not_green(own)
+        text = f"{len(own)} {'red' if suite == step else 'ok'}"
+        record_property("cell", (f"starter {step.number:02}", suite.number, text))
+    assert not problems, listed(problems)
+
+
+@pytest.mark.parametrize(
+    ("step", "todo"), STAGES, ids=[f"{s.number:02}/{t.id}" for s, t in STAGES]
+)
+def test_after_todo(step: Step, todo: Todo) -> None:
+    """The tests of a TODO pass as soon as it is done, after the ones before it."""
+    app: Path = FOLDER / "partway" / todo.id
+    write_partway(REPOSITORY, step, todo.id, app)
+    problems = not_green(
+        run_suites([step], app, f"after-{todo.id}", todo=todo.id).records
+    )
+    assert not problems, listed(problems)

@@ -1,0 +1,78 @@
+"""This workshop itself: its chain, its evenness, its lessons."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.proofs import chain, evenness, texts
+from workshop.core import starters
+from workshop.core.environment import ROOT, requirement_lines
+from workshop.core.steps import Repository
+from workshop.site import diagrams
+
+REPOSITORY = Repository(ROOT)
+
+
+def listed(problems: list[str]) -> str:
+    """Return problems as a test shows them."""
+    return "\n" + "\n".join(problems)
+
+
+def test_every_line_is_accounted_for() -> None:
+    """Starter N is solution N-1 and its TODOs; solution N is starter N done."""
+    problems = chain.check(REPOSITORY)
+    assert not problems, listed(problems)
+
+
+def test_starters_can_be_made_again() -> None:
+    """The JSON file has them; else type python3 -m workshop.core.starters"""
+    for step in REPOSITORY.steps()[1:]:
+        starter = starters.texts(REPOSITORY.starter(step))
+        made = starters.read(REPOSITORY, step)
+        assert {name: made[name].decode() for name in made} == starter, step.name
+
+
+def test_steps_are_even() -> None:
+    """No step asks for more than 60 lines, or twice the median."""
+    problems = evenness.check(REPOSITORY)
+    assert not problems, listed(problems)
+
+
+def test_lessons() -> None:
+    """Every lesson has its sections, and what it names exists."""
+    problems = texts.check(REPOSITORY)
+    assert not problems, listed(problems)
+
+
+def test_every_diagram_has_its_picture() -> None:
+    """The pictures are there; else type python3 -m workshop.site.diagrams"""
+    problems = diagrams.check(REPOSITORY)
+    assert not problems, listed(problems)
+
+
+def test_each_step_has_a_suite_and_a_solution() -> None:
+    """One name, the same in steps/, solutions/ and tests/; and no others."""
+    names = {step.name for step in REPOSITORY.steps() if step.todos}
+    for folder in ("solutions", "tests"):
+        found = {path.name for path in (ROOT / folder).glob("[0-9][0-9]_*")}
+        assert found == names, folder
+
+
+def test_every_requirement_is_pinned() -> None:
+    """Both files have one version of each package, and the same one."""
+    needed, everything = (
+        requirement_lines(ROOT / f"{name}.txt")
+        for name in ("requirements", "requirements-all")
+    )
+    assert set(needed) < set(everything)
+    for line in everything:
+        assert re.fullmatch(r"[\w.-]+==[\w.]+( ; .+)?", line), line
+    asked = re.findall(r'^    "(\S+==\S+)",$', read("pyproject.toml"), re.MULTILINE)
+    assert len(asked) > 15
+    assert set(asked) <= set(everything)
+
+
+def read(name: str) -> str:
+    """Return the text of a file of the repository."""
+    return Path(ROOT / name).read_text(encoding="utf-8")

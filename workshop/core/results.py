@@ -1,0 +1,135 @@
+"""What the runner remembers: the results of checks, and the hints already shown."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from workshop.core.apps import app_files
+from workshop.core.files import write_whole
+from workshop.core.steps import Repository, Step, marks
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of the last check of a step (for step 00: that it was run)."""
+
+    fingerprint: str
+    """Of the app's files as they were then."""
+    green: bool
+    red_todos: tuple[str, ...] = ()
+    """The ids of its todos that are not green."""
+    red_suites: tuple[str, ...] = ()
+    """The earlier suites that failed."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where the learner is with a step."""
+
+    text: str
+    done: bool
+
+
+def fingerprint(folder: Path) -> str:
+    """Return a digest of an app's files: equal while none is changed."""
+    digest = hashlib.sha256()
+    for name, path in app_files(folder).items():
+        digest.update(f"{name}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def save(repository: Repository, step: Step, result: Result) -> None:
+    """Remember the result of a step."""
+    write(result_file(repository, step), asdict(result))
+
+
+def load(repository: Repository, step: Step) -> Result | None:
+    """Return the remembered result of a step, or None when there is none to be read."""
+    content = read(result_file(repository, step))
+    try:
+        lists = {name: tuple(content[name]) for name in ("red_todos", "red_suites")}
+        return Result(**{**content, **lists})
+    except (KeyError, TypeError):
+        return None
+
+
+def forget(repository: Repository, step: Step) -> None:
+    """Forget the result of a step: its app is another one."""
+    result_file(repository, step).unlink(missing_ok=True)
+
+
+def standing(repository: Repository, step: Step) -> Standing:
+    """Tell where the learner is with a step."""
+    folder = repository.starter(step)
+    result = load(repository, step)
+    if result is None:
+        untouched = all(todo.id in marks(folder / todo.file) for todo in step.todos)
+        return Standing("not started" if untouched else "not checked", done=False)
+    if not step.todos:
+        return Standing("read", done=True)
+    text = "green"
+    if not result.green:
+        green = len(step.todos) - len(result.red_todos)
+        text = f"red {green} of {len(step.todos)}"
+        if result.red_suites:
+            text += f" (and {', '.join(s[:2] for s in result.red_suites)})"
+    if result.fingerprint != fingerprint(folder):
+        text += ", edited since"
+    return Standing(text, done=result.green)
+
+
+def visit(repository: Repository, step: Step) -> None:
+    """Remember that the learner is at a step."""
+    write(repository.state / "here.json", {"step": step.number})
+
+
+def here(repository: Repository) -> int:
+    """Return the number of the step that the learner was at last; 0 at first."""
+    number = read(repository.state / "here.json").get("step")
+    return number if isinstance(number, int) else 0
+
+
+def red_todo(repository: Repository, step: Step) -> str | None:
+    """Return the id of a step's first todo that is not green; None when all are.
+
+    Before the first check, that is the first.
+    """
+    result = load(repository, step)
+    red = [todo.id for todo in step.todos] if result is None else result.red_todos
+    return next(iter(red), None)
+
+
+def next_hint_level(repository: Repository, todo_id: str, levels: int) -> int:
+    """Return how many hints of a todo to show: one more at each call.
+
+    Takes: ``levels``, how many there are.
+    """
+    path = repository.state / "hints.json"
+    shown = read(path)
+    seen = shown.get(todo_id)
+    level = min(levels, (seen if isinstance(seen, int) else 0) + 1)
+    write(path, {**shown, todo_id: level})
+    return level
+
+
+def result_file(repository: Repository, step: Step) -> Path:
+    """Return where the result of a step is kept."""
+    return repository.state / "results" / f"{step.number:02}.json"
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return a JSON object from a file; an empty one when there is none to be read."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def write(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON object to a file; a reader sees the old one or the new, whole."""
+    write_whole(path, (json.dumps(content, indent=2) + "\n").encode())
