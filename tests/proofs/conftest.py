@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from rich.table import Table
 
@@ -14,6 +16,9 @@ from workshop.core.output import console
 LONGEST = ("test_lesson[", "test_starter[")
 PATIENCE = 1800
 """Seconds after which a proof is ended: they wait for a busy machine."""
+
+# A worker of pytest-xdist sets it, and with it `ps` cuts its lines.
+os.environ.pop("COLUMNS", None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,8 +6,11 @@ The file is one for all of the lesson: what a call has stored, a later one finds
 from queue import Queue
 from uuid import UUID
 
+import app.tasks
 from saje.backend import FileBackend
 from saje.client import SajeClient
+from saje.job import Job
+from saje.model import JobState, now
 
 backend = FileBackend("calls.jsonl")
 saje = SajeClient(Queue(), backend)
