@@ -27,7 +27,7 @@ OLD_HABITS = re.compile(
     re.IGNORECASE,
 )
 READ = (
-    *("README.md", "GLOSSARY.md", "workshop/GRADING.md"),
+    *("README.md", "CONTRIBUTING.md", "GLOSSARY.md", "workshop/GRADING.md"),
     *(
         f"{place}/**/*.{kind}"
         for kind in ("md", "py", "toml")

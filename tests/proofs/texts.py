@@ -31,7 +31,7 @@ SECTIONS_OF_00 = tuple(
     {"Build": "Measure"}.get(name, name) for name in SECTIONS if name != "Check"
 )
 SECTIONS_OF_INSTRUCTOR = ("Show", "Where people get stuck", "Ask the room", "Time")
-OTHER_TEXTS = ("README.md", "GLOSSARY.md", "workshop/GRADING.md")
+OTHER_TEXTS = ("README.md", "CONTRIBUTING.md", "GLOSSARY.md", "workshop/GRADING.md")
 QUESTIONS = (2, 3)
 RUNNER = re.compile(r"python3? -m workshop\b[^\n]*")
 FILE = re.compile(

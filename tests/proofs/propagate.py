@@ -1,0 +1,128 @@
+"""Carry a change of one step on to all later steps: `python -m tests.proofs.propagate`.
+
+Starter N repeats solution N-1, and solution N repeats starter N, so a change has to be
+made in many folders. You make it once, in the first step that has the lines, and this
+merges it into the others. The common ancestor of each three-way merge is what git has
+as the last commit. The chain's test tells afterwards whether everything fits.
+"""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.proofs.running import REPOSITORY
+from workshop.core import starters
+from workshop.core.apps import Hunk, app_files, hunks, read_lines, todos_in
+from workshop.core.steps import Step
+
+CONFLICTS = range(1, 128)
+"""What `git merge-file` exits with when so many stretches have to be merged by hand."""
+
+
+def committed(path: Path) -> bytes | None:
+    """Return a file as the last commit has it, or None if it has no such file."""
+    name = path.relative_to(REPOSITORY.root).as_posix()
+    shown = subprocess.run(
+        ["git", "show", f"HEAD:{name}"], cwd=REPOSITORY.root, capture_output=True
+    )
+    return None if shown.returncode else shown.stdout
+
+
+def merged(ours: Path, base: bytes, theirs: Path) -> tuple[bytes, int]:
+    """Merge what has changed from `base` to `theirs` into `ours`.
+
+    Returns:
+        The new text, and the number of stretches to merge by hand.
+
+    Raises:
+        RuntimeError: git can't merge the files.
+    """
+    with TemporaryDirectory() as folder:
+        ancestor = Path(folder, "base")
+        ancestor.write_bytes(base)
+        command = ["git", "merge-file", "-p", str(ours), str(ancestor), str(theirs)]
+        done = subprocess.run(command, capture_output=True)
+    if done.returncode and done.returncode not in CONFLICTS:
+        raise RuntimeError(done.stderr.decode(errors="replace"))
+    return done.stdout, done.returncode
+
+
+def carry(
+    source: Path,
+    target: Path,
+    provided: frozenset[str],
+    may_differ: Callable[[Hunk], object],
+) -> int:
+    """Carry the changes of one app on to the next.
+
+    Args:
+        source: The folder of the app that has changed.
+        target: The folder of the app that repeats it.
+        provided: The files in which the two differ on purpose.
+        may_differ: Whether a hunk in which the two differ has a TODO.
+
+    Returns:
+        The number of stretches to merge by hand.
+    """
+    conflicts = 0
+    old, new = app_files(target), app_files(source)
+    for name in sorted((old.keys() | new.keys()) - provided):
+        before, ours = committed(source / name), target / name
+        if name not in new:
+            if before is not None:
+                ours.unlink()
+                print(f"removed  {ours.relative_to(REPOSITORY.root)}")
+        elif name not in old:
+            if before is None:
+                ours.parent.mkdir(parents=True, exist_ok=True)
+                ours.write_bytes(new[name].read_bytes())
+                print(f"added    {ours.relative_to(REPOSITORY.root)}")
+        elif before is not None and new[name].read_bytes() != before:
+            if ours.read_bytes() != committed(ours) and all(
+                map(may_differ, hunks(read_lines(new[name]), read_lines(ours)))
+            ):
+                continue  # It was merged before, perhaps by hand.
+            text, by_hand = merged(ours, before, new[name])
+            if text != ours.read_bytes():
+                ours.write_bytes(text)
+                what = "CONFLICT" if by_hand else "merged  "
+                print(f"{what} {ours.relative_to(REPOSITORY.root)}")
+            conflicts += by_hand
+    return conflicts
+
+
+def in_starter(step: Step, hunk: Hunk) -> bool:
+    """Return whether a starter may differ here from the solution before it."""
+    return bool(todos_in(hunk.new, step))
+
+
+def in_solution(step: Step, hunk: Hunk) -> bool:
+    """Return whether a solution may differ here from its starter."""
+    return bool(todos_in(hunk.old, step))
+
+
+def main() -> int:
+    """Carry every change on; return 1 if something is left to be merged by hand."""
+    for before, step in itertools.pairwise(REPOSITORY.steps()):
+        starter, solution = REPOSITORY.starter(step), REPOSITORY.solution(step)
+        conflicts = carry(
+            REPOSITORY.solution(before),
+            starter,
+            step.provided,
+            partial(in_starter, step),
+        ) or carry(starter, solution, frozenset(), partial(in_solution, step))
+        if conflicts:
+            print("Merge the marked stretches by hand, and type the command again.")
+            return 1
+    starters.write(REPOSITORY)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
