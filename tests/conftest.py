@@ -116,6 +116,8 @@ def in_words(
         expected = statement(excinfo)
         # pytest's own explanation goes on with a diff, after an empty line.
         got = re.split(r"\n\s*\n|\nassert ", text.removeprefix("assert "))[0]
+        # Where a value comes from says nothing if it is only an address.
+        got = re.sub(r"\n +\+ .*(?: object at 0x|<built-in ).*", "", got)
         if not isinstance(error, AssertionError):
             got = f"{error!r}, from an answer that the test can't use"
         text = f"got:      {got[:LONGEST]}\nexpected: {expected}"

@@ -108,4 +108,4 @@ def write(repository: Repository) -> None:
 
 
 if __name__ == "__main__":
-    write(Repository(Path(__file__).resolve().parent.parent))
+    write(Repository(Path(__file__).resolve().parents[2]))

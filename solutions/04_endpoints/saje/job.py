@@ -66,7 +66,7 @@ class Job:
             # worker.
             error = Interrupted() if self.interrupted else raised
             state, outcome = "failed", {"error": describe(error)}
-            logger.error("Job %s raised an exception.", self.uid, exc_info=error)
+            logger.error("Job %s did not succeed.", self.uid, exc_info=error)
         logger.info("Job %s %s: %.200s", self.uid, state, outcome)
 
     async def _call(self) -> Any:

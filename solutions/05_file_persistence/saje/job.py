@@ -73,7 +73,7 @@ class Job:
             # worker.
             error = Interrupted() if self.interrupted else raised
             state, outcome = JobState.FAILED, {"error": describe(error)}
-            logger.error("Job %s raised an exception.", self.uid, exc_info=error)
+            logger.error("Job %s did not succeed.", self.uid, exc_info=error)
         await self.backend.store(self.uid, state, **outcome, finished_at=now())
         logger.info("Job %s %s: %.200s", self.uid, state, outcome)
 

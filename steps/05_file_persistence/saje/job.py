@@ -73,7 +73,7 @@ class Job:
             # worker.
             error = Interrupted() if self.interrupted else raised
             state, outcome = JobState.FAILED, {"error": describe(error)}
-            logger.error("Job %s raised an exception.", self.uid, exc_info=error)
+            logger.error("Job %s did not succeed.", self.uid, exc_info=error)
         # TODO 5.6: record the state, with the outcome and finished_at, before it is
         # logged, so that nobody reads in the log what isn't on file yet.
         logger.info("Job %s %s: %.200s", self.uid, state, outcome)
