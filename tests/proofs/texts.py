@@ -1,4 +1,7 @@
-"""The lessons: each text has its sections, and everything it names exists."""
+"""The texts: each has its sections, and everything that it names exists.
+
+Whether their links lead anywhere is checked by the builder of the site.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import typer
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from workshop import cli
 from workshop.core import environment
 from workshop.core.errors import WorkshopError
 from workshop.core.steps import TODO, Repository, Step
@@ -32,17 +37,15 @@ SECTIONS_OF_00 = tuple(
 )
 SECTIONS_OF_INSTRUCTOR = ("Show", "Where people get stuck", "Ask the room", "Time")
 OTHER_TEXTS = ("README.md", "CONTRIBUTING.md", "GLOSSARY.md", "workshop/GRADING.md")
-QUESTIONS = (2, 3)
 RUNNER = re.compile(r"python3? -m workshop\b[^\n]*")
-FILE = re.compile(
+PATH = re.compile(
     r"[\w.-]+(/[\w.-]+)*/?\.(py|md|toml|txt|jsonl?|html|db|css|js|svg|png)"
+    r"|([\w.-]+/)+|(steps|solutions|tests|workshop|benchmarks)/[\w./-]+"
 )
-FOLDER = re.compile(r"([\w.-]+/)+")
 SHELL = frozenset("&|;<>()")
 """What ends a command's own arguments on a command line."""
-OURS = re.compile(r"(steps|solutions|tests|workshop|benchmarks)/[\w./-]+")
 MADE_BY_RUNNING = re.compile(r"\.jsonl$|\.db$|^\.venv|^\.workshop")
-"""Files that are there only while, or after, something runs."""
+"""Files that exist only while something runs, or afterwards."""
 
 
 @dataclass
@@ -55,8 +58,6 @@ class Text:
     """Language, content and line of each code block."""
     codes: list[tuple[str, int]] = field(default_factory=list)
     """Content and line of each inline code."""
-    links: list[tuple[str, int]] = field(default_factory=list)
-    """Target and line of each link and image."""
     lines: list[str] = field(default_factory=list)
 
 
@@ -73,12 +74,11 @@ def read(path: Path) -> Text:
             title = plain(tokens[index + 1])
             text.headings.append((int(token.tag[1]), title, line))
         elif token.type == "inline":
-            for child in token.children or []:
-                if child.type == "code_inline":
-                    text.codes.append((child.content, line))
-                elif child.type in ("link_open", "image"):
-                    name = "href" if child.type == "link_open" else "src"
-                    text.links.append((str(child.attrs[name]), line))
+            text.codes += [
+                (child.content, line)
+                for child in token.children or []
+                if child.type == "code_inline"
+            ]
     return text
 
 
@@ -92,70 +92,60 @@ def plain(inline: Token) -> str:
 
 
 def check(repository: Repository) -> list[str]:
-    """Check every lesson, the texts for the instructor, the README and the glossary.
+    """Check the lessons, the instructor's notes and the other texts.
 
-    Returns: what is wrong, each with its file and line; empty when all is well.
+    Returns:
+        What is wrong, each with its file and line. It is empty if all is well.
     """
     problems = []
     for step in repository.steps():
-        path = repository.starter(step) / "README.md"
-        where = path.relative_to(repository.root).as_posix()
-        if not path.is_file():
-            problems.append(f"{where} is missing.")
-            continue
-        text = read(path)
-        found = [
-            *headings(
-                text,
-                f"Step {step.number:02}: {step.title}",
-                SECTIONS if step.number else SECTIONS_OF_00,
-            ),
-            *diagrams(text),
-            *todos(text, step),
-            *provided_files(text, step),
-            *answers(text),
-            *names(repository, path, text, step),
-        ]
-        problems += [f"{where}{problem}" for problem in found]
-    problems += [p for s in repository.steps() for p in of_instructor(repository, s)]
-    for name in OTHER_TEXTS:
-        path = repository.root / name
-        if not path.is_file():
-            problems.append(f"{name} is missing.")
-            continue
-        found = names(repository, path, read(path), None)
-        problems += [f"{name}{problem}" for problem in found]
+        folder = f"steps/{step.name}"
+        title = f"Step {step.number:02}: {step.title}"
+        sections = SECTIONS if step.number else SECTIONS_OF_00
+        path = f"{folder}/README.md"
+        problems += of_text(repository, path, step, title, sections)
+        if (repository.root / path).is_file():
+            text = read(repository.root / path)
+            problems += [f"{path}{problem}" for problem in todos(text, step)]
+        title = f"Step {step.number:02} for the instructor: {step.title}"
+        path = f"{folder}/INSTRUCTOR.md"
+        problems += of_text(repository, path, step, title, SECTIONS_OF_INSTRUCTOR)
+    for path in OTHER_TEXTS:
+        problems += of_text(repository, path, repository.steps()[-1])
     return problems
 
 
-def names(
-    repository: Repository, path: Path, text: Text, step: Step | None
+def of_text(
+    repository: Repository,
+    name: str,
+    step: Step,
+    title: str | None = None,
+    sections: tuple[str, ...] = (),
 ) -> list[str]:
-    """Return what is wrong with the links, commands, paths and todos of a text.
+    """Check one text.
 
-    Takes: ``step``, that the text is about; None for the whole workshop.
+    Args:
+        repository: The workshop.
+        name: The path of the text, from the workshop's root.
+        step: The step that the text is about.
+        title: Its heading, if that has to be a certain one.
+        sections: The headings of its sections, if title is given.
+
+    Returns:
+        What is wrong, each with its file and line.
     """
-    return [
+    path = repository.root / name
+    if not path.is_file():
+        return [f"{name} is missing."]
+    text = read(path)
+    found = [
         *todo_ids(repository, text),
-        *links(repository, path, text),
         *commands(repository, text),
         *paths(repository, text, step),
     ]
-
-
-def of_instructor(repository: Repository, step: Step) -> list[str]:
-    """Return what is wrong with what the instructor reads about a step."""
-    path = repository.starter(step) / "INSTRUCTOR.md"
-    where = path.relative_to(repository.root).as_posix()
-    if not path.is_file():
-        return [f"{where} is missing."]
-    text = read(path)
-    title = f"Step {step.number:02} for the instructor: {step.title}"
-    found = [
-        *headings(text, title, SECTIONS_OF_INSTRUCTOR),
-        *names(repository, path, text, step),
-    ]
-    return [f"{where}{problem}" for problem in found]
+    if title:
+        found += headings(text, title, sections)
+    return [f"{name}{problem}" for problem in found]
 
 
 def headings(text: Text, title: str, wanted: tuple[str, ...]) -> Iterator[str]:
@@ -166,81 +156,29 @@ def headings(text: Text, title: str, wanted: tuple[str, ...]) -> Iterator[str]:
     found = tuple(heading for level, heading, _ in text.headings if level == 2)
     if found != wanted:
         yield (
-            f": its sections are {', '.join(found) or 'none'}; they must be "
+            f": its sections are {', '.join(found) or 'none'}, but they must be "
             f"{', '.join(wanted)}."
         )
 
 
-def diagrams(text: Text) -> Iterator[str]:
-    """Yield what is wrong with the diagrams: one, in mermaid, must come early."""
-    at = [line for language, _, line in text.fences if language == "mermaid"]
-    if not at:
-        yield ": it doesn't have a mermaid block; draw one before the section Predict."
-        return
-    limits = [
-        n for level, title, n in text.headings if (level, title) == (2, "Predict")
-    ]
-    if limits and at[0] > limits[0]:
-        yield f":{at[0]}: the first diagram must come before the section Predict."
-
-
 def todos(text: Text, step: Step) -> Iterator[str]:
-    """Yield which todos have no part of their own in Build, naming their file."""
+    """Yield the TODOs that don't have a part of their own that names their file."""
     starts = [line for _, _, line in text.headings] + [len(text.lines) + 1]
-    in_build = section_lines(text, "Build")
     parts = {
         title: "\n".join(text.lines[line - 1 : min(n for n in starts if n > line) - 1])
         for level, title, line in text.headings
-        if level == 3 and line in in_build
+        if level == 3 and title.startswith("TODO")
     }
-    wanted = {f"TODO {todo.id}: {todo.title}": todo for todo in step.todos}
-    plain_titles = {title.replace("`", ""): todo for title, todo in wanted.items()}
-    for title, todo in plain_titles.items():
+    wanted = {
+        f"TODO {todo.id}: {todo.title}".replace("`", ""): todo for todo in step.todos
+    }
+    for title, todo in wanted.items():
         if title not in parts:
-            yield f": Build doesn't have '### {title}'."
+            yield f": it doesn't have '### {title}'."
         elif todo.file not in parts[title]:
-            yield f": '### {title}' does not name its file, {todo.file}."
-    for title in parts:
-        if title.startswith("TODO") and title not in plain_titles:
-            yield f": Build has '### {title}', but step.toml has no such TODO."
-
-
-def section_lines(text: Text, name: str) -> range:
-    """Return the numbers of the lines of a section, by its H2."""
-    starts = [(line, title) for level, title, line in text.headings if level == 2]
-    ends = [line for line, _ in starts[1:]] + [len(text.lines) + 1]
-    for (line, title), end in zip(starts, ends, strict=False):
-        if title == name:
-            return range(line, end)
-    return range(0)
-
-
-def provided_files(text: Text, step: Step) -> Iterator[str]:
-    """Yield which provided files the lesson does not name."""
-    everything = "\n".join(text.lines)
-    for name in sorted(step.provided):
-        if name not in everything:
-            yield f": it does not name {name}, which the step provides."
-
-
-def answers(text: Text) -> Iterator[str]:
-    """Yield what is wrong with the questions: two or three, their answers folded."""
-    lines = section_lines(text, "Questions")
-    part = "\n".join(text.lines[lines.start - 1 : lines.stop - 1]) if lines else ""
-    if part.count("<details>") == 0 or part.count("<details>") != part.count(
-        "</details>"
-    ):
-        yield ": in Questions the answers must be folded with <details>…</details>."
-        return
-    asked, answered = (
-        len(re.findall(r"^\d+\. ", piece, re.MULTILINE))
-        for piece in part.split("<details>", 1)
-    )
-    if asked not in QUESTIONS or asked != answered:
-        yield (
-            f": in Questions there are {asked} questions and {answered} answers, "
-            "but there must be two or three of each, all numbered."
-        )
+            yield f": '### {title}' doesn't name its file, {todo.file}."
+    for title in parts.keys() - wanted.keys():
+        yield f": it has '### {title}', but step.toml has no such TODO."
 
 
 def todo_ids(repository: Repository, text: Text) -> Iterator[str]:
@@ -250,31 +188,6 @@ def todo_ids(repository: Repository, text: Text) -> Iterator[str]:
         for todo_id in TODO.findall(line):
             if todo_id not in ids:
                 yield f":{number}: TODO {todo_id} doesn't exist."
-
-
-def links(repository: Repository, path: Path, text: Text) -> Iterator[str]:
-    """Yield relative links to a file, or to a heading in it, that doesn't exist."""
-    for target, line in text.links:
-        if re.match(r"[a-z]+:", target):
-            continue
-        name, _, anchor = target.partition("#")
-        file = (path.parent / name).resolve() if name else path
-        if not file.is_relative_to(repository.root.resolve()) or not file.exists():
-            yield f":{line}: the link to {target} doesn't lead to a file here."
-        elif anchor and (file.suffix != ".md" or anchor not in anchors(read(file))):
-            yield f":{line}: the link to {target} doesn't lead to a heading there."
-
-
-def anchors(text: Text) -> set[str]:
-    """Return the anchors that GitHub gives the headings of a text."""
-    seen: dict[str, int] = {}
-    found = set()
-    for _, title, _ in text.headings:
-        anchor = re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
-        count = seen.get(anchor, 0)
-        seen[anchor] = count + 1
-        found.add(f"{anchor}-{count}" if count else anchor)
-    return found
 
 
 def commands(repository: Repository, text: Text) -> Iterator[str]:
@@ -288,14 +201,14 @@ def commands(repository: Repository, text: Text) -> Iterator[str]:
 def why_refused(repository: Repository, command: str) -> str | None:
     """Try a command line on the runner, without running it.
 
-    In it, N and N.k may stand for a step's number and a todo's id, DIR for a folder.
+    Args:
+        repository: The workshop.
+        command: The command line. In it, N and N.k may stand for a step's number and a
+            TODO's id, and DIR for a folder.
 
-    Returns: why the runner would refuse it; None when it would not.
+    Returns:
+        Why the runner would refuse it, or None if it would not.
     """
-    import typer
-
-    from workshop import cli
-
     lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
     words = itertools.takewhile(lambda word: not set(word) <= SHELL, lexer)
@@ -326,18 +239,15 @@ def why_refused(repository: Repository, command: str) -> str | None:
     return None
 
 
-def paths(repository: Repository, text: Text, step: Step | None) -> Iterator[str]:
+def paths(repository: Repository, text: Text, step: Step) -> Iterator[str]:
     """Yield inline code that looks like a path of the workshop but isn't one.
 
-    A path may be meant from the root, the step's folder or its solution's.
-
-    Takes: ``step``, whose lesson it is; None for the README, which is about the last.
+    A path may be meant from the root, from the step's folder or from its solution's.
     """
-    step = step or repository.steps()[-1]
     bases = [repository.root, repository.starter(step), repository.solution(step)]
     for code, line in text.codes:
         name = re.sub(r":\d+$", "", code)
-        looks = "/" in name and any(p.fullmatch(name) for p in (FILE, FOLDER, OURS))
+        looks = "/" in name and PATH.fullmatch(name)
         if not looks or MADE_BY_RUNNING.search(name) or "NN" in name:
             continue
         if not any((base / name).exists() for base in bases):
