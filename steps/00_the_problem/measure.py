@@ -62,7 +62,7 @@ def ask(address: str, path: str, job: dict[str, Any] | None = None) -> Any:
 
 
 def worst_latency(address: str, slow: str | None, servers: int) -> float:
-    """Return the longest of many GET /v1/info, in milliseconds.
+    """Return how long the slowest of many GET /v1/info requests took, in milliseconds.
 
     Args:
         address: Where the application listens.

@@ -1,4 +1,4 @@
-"""create_saje(app): wires SAJE into Sanic. The only file that knows both."""
+"""create_saje(app): connects SAJE with a Sanic app. No other file uses the app."""
 
 from multiprocessing import active_children
 from multiprocessing.managers import SyncManager

@@ -14,7 +14,7 @@ async def info(request: Request) -> HTTPResponse:
             "sanic": __version__,
             "process": this.name,
             "pid": this.pid,
-            "queue_depth": None,  # TODO 1.2: how many items wait on the shared queue?
+            "queue_depth": None,  # TODO 1.2: the number of items on the shared queue
             "workers": {
                 name: {"pid": worker.get("pid"), "state": worker.get("state")}
                 for name, worker in this.workers.items()
