@@ -11,7 +11,7 @@ import psutil
 import pytest
 from app_server import DRAIN, AppServer, Checkpoint, StartServer
 
-LOOK_UP = 0.2  # seconds, as in saje/scheduler.py
+CHECK_STOP = 0.2  # seconds, as in saje/scheduler.py
 NOT_DRAINED = (
     "the worker ended before its jobs, so wait in _drain() for all of self.jobs, for "
     "self.drain seconds at most"
@@ -168,14 +168,14 @@ def test_an_idle_worker_waits(server: AppServer) -> None:
     used = worker.cpu_percent(interval=0.5)
     with server.likely(
         "the receiver asks again and again without waiting. Let it wait in "
-        "queue.get(timeout=LOOK_UP)"
+        "queue.get(timeout=CHECK_STOP)"
     ):
         assert used < 15, f"{used} % of a core, without any message"
     server.restart_worker()
     server.did += ", which stops the worker, while the queue was empty"
     with server.likely(
         "the receiver doesn't look up from an empty queue to see self.stopping, so "
-        "wait in get(timeout=LOOK_UP)"
+        "wait in get(timeout=CHECK_STOP)"
     ):
         server.logged("SAJE worker complete")
     server.logged("SAJE worker ready")
@@ -197,13 +197,13 @@ def test_a_message_is_taken_at_once(server: AppServer) -> None:
             assert greeting in server.output()
         seconds.append(time.monotonic() - began)
     server.did = "sent 15 messages, each after the greeting of the one before"
-    # Most take a few milliseconds, and with a pause they all take LOOK_UP.
+    # Most take a few milliseconds, and with a pause they all take CHECK_STOP.
     typical = median(seconds)
     with server.likely(
-        "the receiver pauses between messages. get(timeout=LOOK_UP) waits by itself "
+        "the receiver pauses between messages. get(timeout=CHECK_STOP) waits by itself "
         "and returns as soon as there is a message, so remove every sleep()"
     ):
-        assert typical < 0.75 * LOOK_UP, f"{typical:.2f} s until the greeting"
+        assert typical < 0.75 * CHECK_STOP, f"{typical:.2f} s until the greeting"
 
 
 @pytest.mark.todo("2.3")

@@ -325,7 +325,7 @@ def thread_mistakes(tree: ast.Module) -> Iterator[tuple[int, str]]:
                 yield (
                     node.lineno,
                     "it waits for ever, so the worker can't stop (the first argument "
-                    "is `block`). Use self.queue.get(timeout=LOOK_UP)",
+                    "is `block`). Use self.queue.get(timeout=CHECK_STOP)",
                 )
             if called == "self._start":
                 yield (

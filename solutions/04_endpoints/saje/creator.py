@@ -29,7 +29,7 @@ def create_saje(app: Sanic) -> None:
     app.config.GRACEFUL_SHUTDOWN_TIMEOUT = drain
     # If you give Sanic() a log_config, name it here for the worker as well.
     app.config.setdefault("SAJE_LOG_CONFIG", None)
-    # Every process has a registry of its own. This fills the servers'.
+    # Every process has its own registry of tasks. This fills the servers'.
     import_module(app.config.SAJE_TASKS)
 
     @app.main_process_start

@@ -13,7 +13,7 @@ from saje.task import Task
 from saje.threads import in_thread
 
 THREADS = 8
-"""Blocking tasks that run at a time. More of them would only share the same cores."""
+"""How many blocking tasks may run at a time. More would only share the same cores."""
 
 _slots = asyncio.Semaphore(THREADS)
 
@@ -25,7 +25,7 @@ class Job:
         """Create a job. It runs when `execute` is awaited.
 
         Args:
-            uid: The identifier that its submitter was given.
+            uid: The identifier that the client was given.
             task: The name of a registered task.
             kwargs: The arguments for the task.
         """
@@ -83,5 +83,5 @@ class Job:
         return await result if inspect.isawaitable(result) else result
 
     async def _started(self) -> None:
-        """Log that the job runs. Call this once nothing is left to wait for."""
+        """Log that the job runs. Await this when it has nothing left to wait for."""
         logger.info("Job %s started: %s", self.uid, self.task)

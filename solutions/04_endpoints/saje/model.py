@@ -5,8 +5,8 @@ from math import isfinite
 import ujson
 
 MAX_DEPTH = 64
-"""Levels of nesting that a message may have. JSON parsers give up at about a thousand,
-each at a different number. Far below that, they all agree."""
+"""How many levels of nesting a message may have. JSON parsers give up at about a
+thousand, not all at the same number, and all of them can read far fewer."""
 
 
 class Interrupted(Exception):
@@ -27,9 +27,9 @@ def encode(value: object) -> str:
         Compact JSON without line breaks.
 
     Raises:
-        ValueError: The value would not survive the trip. It holds NaN or Infinity, half
-            of a surrogate pair, a key that isn't text, or an object that JSON has no
-            form for, or it is nested more than MAX_DEPTH levels deep.
+        ValueError: It wouldn't read back as the same value. It holds NaN or Infinity, a
+            broken character (half of a surrogate pair), a key that isn't text, or an
+            object that JSON has no form for, or it is nested too deeply (MAX_DEPTH).
     """
     _check(value, MAX_DEPTH)
     line = ujson.dumps(value, ensure_ascii=False, escape_forward_slashes=False)

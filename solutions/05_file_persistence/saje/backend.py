@@ -72,7 +72,7 @@ class FileBackend(Backend):
         """
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        # Unbuffered: a buffer would cut the lines where it happens to be full.
+        # Unbuffered: a buffer is written out whenever it is full, even within a line.
         self._writer = self.path.open("ab", buffering=0)
         self._reader = self.path.open("rb")
         self._offsets: dict[bytes, list[int]] = {}  # where the lines of a job begin
@@ -118,7 +118,7 @@ class FileBackend(Backend):
         """
         unfinished: set[bytes] = set()
         for offset, record in self._new_records():
-            # A line that was torn right after a brace only looks whole.
+            # A line that was torn right after a "}" matches RECORD as well.
             if not self._parse(record[0], offset):
                 continue
             if JobState(record[2].decode()).ended:

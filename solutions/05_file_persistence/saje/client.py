@@ -32,8 +32,8 @@ class SajeClient:
 
         Raises:
             ValueError: The definition can't be written as JSON.
-            OSError: The job could not be recorded, and it isn't queued. Or the queue
-                is gone, as with EOFError.
+            OSError: The job couldn't be recorded, so it wasn't queued either. Or the
+                queue is gone, see EOFError.
             EOFError: The queue is gone, and the job is recorded as failed.
         """
         message = encode(job_definition)

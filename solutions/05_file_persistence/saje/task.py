@@ -37,7 +37,7 @@ class Task(ABC):
         in a thread.
 
         Args:
-            args: Nothing: a job's arguments all have names.
+            args: Not used, because a job passes all arguments by name.
             kwargs: The arguments that the job was submitted with.
 
         Returns:

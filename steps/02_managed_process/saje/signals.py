@@ -31,15 +31,15 @@ def on_stop(stop: Callable[[], None]) -> None:
 
 
 def stop_gracefully(manager: WorkerManager) -> None:
-    """Make a stop signal to the main process a message to Sanic's manager.
+    """Replace Sanic's handler for stop signals with one that only tells the manager.
 
     Sanic's own handler does all of its work right there, in the middle of whatever the
     signal interrupted, and it takes any second signal as a request to kill, although
     one Ctrl+C may arrive twice.
 
     Args:
-        manager: Sanic's, from `app.manager`. Call this after Sanic has installed its
-            own handlers, which it has in `main_process_ready`.
+        manager: Sanic's, from `app.manager`. Call this in a `main_process_ready`
+            listener, because by then Sanic has installed its own handlers.
     """
     asked_at: float | None = None
 

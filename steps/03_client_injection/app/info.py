@@ -17,7 +17,7 @@ async def info(request: Request) -> HTTPResponse:
             "sanic": __version__,
             "process": this.name,
             "pid": this.pid,
-            # TODO 3.3: let the client count.
+            # TODO 3.3: take the number of waiting jobs from the client.
             "queue_depth": request.app.shared_ctx.saje_queue.qsize(),
             "workers": {
                 name: {"pid": worker.get("pid"), "state": worker.get("state")}

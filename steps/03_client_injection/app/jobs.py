@@ -16,5 +16,5 @@ async def start_job(request: Request) -> HTTPResponse:
     # TODO 3.4: send a job for the task "hello" with the kwargs {"name": "Ada"} and a
     # new uid, as text. When it is on the queue, answer 202 with the uid and the task.
     # 202 means that the work was accepted, and that it isn't done yet, so also say
-    # where to ask for it later: the header Location, /v1/job/ and the uid.
+    # where to ask for it later, in the header Location: /v1/job/ and then the uid.
     return text("There is no way to start a job yet.", status=501)

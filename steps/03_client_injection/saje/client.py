@@ -30,9 +30,9 @@ class SajeClient:
             ValueError: The definition can't be written as JSON.
             EOFError, OSError: The queue is gone.
         """
-        # TODO 3.2: put the job on the queue. The worker expects one line of JSON, so
-        # that a message means the same to every process, and nothing that JSON can't
-        # hold may get that far.
+        # TODO 3.2: put the job on the queue. The worker expects one line of JSON, which
+        # any program can read. If JSON can't hold the job, raise ValueError, as
+        # encode() does, and put nothing on the queue.
 
     def depth(self) -> int:
         """Return how many jobs are waiting on the queue for the worker."""

@@ -11,8 +11,9 @@ from typing import Any
 async def in_thread(function: Callable[..., Any], /, **kwargs: Any) -> Any:
     """Call a blocking function without blocking the event loop.
 
-    `asyncio.to_thread` does nearly the same, but Python waits for its threads before it
-    exits, and a thread can't be cancelled. Python doesn't wait for a daemon thread.
+    `asyncio.to_thread` does nearly the same. But Python doesn't exit before its threads
+    have ended, and a thread can't be cancelled, so a stuck one would keep the process
+    running. Python doesn't wait for a daemon thread, such as this one.
 
     Args:
         function: What to call. It sees the caller's context variables.

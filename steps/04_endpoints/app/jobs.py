@@ -33,12 +33,12 @@ def read_job(request: Request) -> tuple[str, dict[str, Any]]:
         BadRequest: The body isn't a JSON object of that form (400).
         UnknownTask: There is no such task (422).
     """
-    # TODO 4.2: check the body from the outside in, and let each message tell the sender
+    # TODO 4.2: check the body from the outside in, and let each message tell the client
     # what to change. BadRequest: the content type isn't application/json (parameters
     # such as a charset are fine, and so is no content type at all), the body isn't an
     # object, it has other keys than task and kwargs, or kwargs isn't an object (if it
     # is missing, take an empty one). UnknownTask: the task isn't registered. That
-    # message lists the tasks, because the sender can't know them.
+    # message lists the tasks, because the client can't know them.
     task, kwargs = request.json["task"], request.json["kwargs"]
     return task, kwargs
 
@@ -49,7 +49,7 @@ async def start_job(request: Request, saje: SajeClient) -> HTTPResponse:
     task, kwargs = read_job(request)
     uid = str(uuid4())
     # TODO 4.2: send() raises ValueError for kwargs that JSON can't hold, such as NaN.
-    # That is the sender's mistake, and not ours: BadRequest.
+    # That is the client's mistake, and not ours: BadRequest.
     await saje.send({"task": task, "uid": uid, "kwargs": kwargs})
     return json(
         {"uid": uid, "task": task},

@@ -13,7 +13,7 @@ from saje.task import Task
 from saje.threads import in_thread
 
 THREADS = 8
-"""Blocking tasks that run at a time. More of them would only share the same cores."""
+"""How many blocking tasks may run at a time. More would only share the same cores."""
 
 _slots = asyncio.Semaphore(THREADS)
 
@@ -25,7 +25,7 @@ class Job:
         """Create a job. It runs when `execute` is awaited.
 
         Args:
-            uid: The identifier that its submitter was given.
+            uid: The identifier that the client was given.
             task: The name of a registered task.
             kwargs: The arguments for the task.
         """
@@ -61,8 +61,8 @@ class Job:
         # outcome: "succeeded" with {"result": result}, or "failed" with {"error":
         # describe(error)}. A task may raise anything, SystemExit included, and must not
         # take the worker with it. If the scheduler has set self.interrupted, the error
-        # to describe is Interrupted(). Whoever looks into the log wants the traceback
-        # of an error. Then log the outcome in this form:
+        # to describe is Interrupted(). Log that error with its traceback, and then
+        # log the outcome in this form:
         # logger.info("Job %s %s: %.200s", self.uid, state, outcome)
         await self._call()
 
@@ -70,15 +70,15 @@ class Job:
         # TODO 4.3: create an instance of the task and call its `run` with self.kwargs.
         # `async def run` belongs on the event loop. `def run` computes or blocks, so it
         # belongs in a thread, and has to wait for one of the _slots. A decorator may
-        # hide an `async def`, so if the result is awaitable, await it. Call
-        # self._started() right before the work begins, and return the result. If no
-        # such task is registered, raise LookupError and name it. Until then, every job
-        # says hello and goodbye, whatever it was meant to do.
+        # hide an `async def`, so if the result is awaitable, await it. Await
+        # self._started() right before the work begins, and return the result. If the
+        # job's task isn't registered, raise LookupError and name it. (Until you do all
+        # that, every job says hello and goodbye, whatever it was meant to do.)
         name = self.kwargs.get("name", "World")
         logger.info("Hello, %s.", name)
         await asyncio.sleep(self.kwargs.get("seconds", 3.0))
         logger.info("Goodbye, %s.", name)
 
     async def _started(self) -> None:
-        """Log that the job runs. Call this once nothing is left to wait for."""
+        """Log that the job runs. Await this when it has nothing left to wait for."""
         logger.info("Job %s started: %s", self.uid, self.task)

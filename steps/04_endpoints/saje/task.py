@@ -23,9 +23,9 @@ class Task(ABC):
             TypeError: It has no name, or another task has the same one.
         """
         # TODO 4.1: Python calls this for every subclass that is defined. Register cls
-        # under its name, so that both processes can find it. Without a name of its own
-        # (an inherited one would replace the parent), or with a name that is taken, it
-        # could never be found: raise TypeError, and don't register it.
+        # under its name, so that both processes can find it. Raise TypeError, and
+        # register nothing, if the class doesn't define a name itself (with an inherited
+        # name it would replace its parent), or if another task has the name.
 
     @abstractmethod
     def run(self, *args: Any, **kwargs: Any) -> Any:
@@ -36,7 +36,7 @@ class Task(ABC):
         in a thread.
 
         Args:
-            args: Nothing: a job's arguments all have names.
+            args: Not used, because a job passes all arguments by name.
             kwargs: The arguments that the job was submitted with.
 
         Returns:

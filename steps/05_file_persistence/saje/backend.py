@@ -72,7 +72,7 @@ class FileBackend(Backend):
         """
         self.path = Path(path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        # Unbuffered: a buffer would cut the lines where it happens to be full.
+        # Unbuffered: a buffer is written out whenever it is full, even within a line.
         self._writer = self.path.open("ab", buffering=0)
         self._reader = self.path.open("rb")
         self._offsets: dict[bytes, list[int]] = {}  # where the lines of a job begin
@@ -83,13 +83,15 @@ class FileBackend(Backend):
         # TODO 5.1: append one line of JSON with the uid, the state and the changes, in
         # this order, because RECORD relies on it. The line and its line break have to
         # go out in one write(), or the line of another process may land in between. If
-        # the file _ends_torn(), begin with a line break. A disk that is nearly full
-        # takes only a part: write() returns how much, and anything less is an OSError.
+        # the file _ends_torn(), begin with a line break. If the disk is nearly full,
+        # only a part of the line fits. write() returns how many bytes it wrote, and if
+        # that isn't all of them, raise OSError.
 
     async def fetch(self, uid: UUID) -> JobDetails | None:
         """Merge the lines of one job, oldest first. See Backend.fetch."""
         # TODO 5.3: bring the index up to date, then read the job's lines from their
-        # offsets and merge them: a later line wins, and keeps what earlier ones said.
+        # offsets and merge them from the oldest to the newest: of two values of a field
+        # the later one counts.
         # Skip a line with another uid, because then somebody has cut the file since it
         # was indexed. Without a "task", nothing is known about the job.
         return None
@@ -114,7 +116,7 @@ class FileBackend(Backend):
         """
         unfinished: set[bytes] = set()
         for offset, record in self._new_records():
-            # A line that was torn right after a brace only looks whole.
+            # A line that was torn right after a "}" matches RECORD as well.
             if not self._parse(record[0], offset):
                 continue
             if JobState(record[2].decode()).ended:

@@ -32,16 +32,16 @@ class SajeClient:
 
         Raises:
             ValueError: The definition can't be written as JSON.
-            OSError: The job could not be recorded, and it isn't queued. Or the queue
-                is gone, as with EOFError.
+            OSError: The job couldn't be recorded, so it wasn't queued either. Or the
+                queue is gone, see EOFError.
             EOFError: The queue is gone, and the job is recorded as failed.
         """
         # TODO 5.4: record the job as queued, with its task, kwargs and submitted_at,
         # before you put it on the queue, because the worker may have the message before
         # put_nowait() returns. encode() the whole message before anything is stored, so
         # that a job that is refused leaves no trace. If the queue is gone (EOFError,
-        # OSError), record the job as failed, with the error and finished_at, before you
-        # let the exception out.
+        # OSError), record the job as failed, with the error and finished_at, and raise
+        # the exception again.
         self.queue.put_nowait(encode(job_definition))
 
     async def fetch(self, uid: UUID) -> JobDetails | None:

@@ -34,7 +34,7 @@ def create_saje(app: Sanic) -> None:
     app.config.setdefault("SAJE_LOG_CONFIG", None)
     # The file that keeps the jobs.
     app.config.SAJE_DB = str(app.config.get("SAJE_DB", "jobs.jsonl"))
-    # Every process has a registry of its own. This fills the servers'.
+    # Every process has its own registry of tasks. This fills the servers'.
     import_module(app.config.SAJE_TASKS)
 
     @app.main_process_start

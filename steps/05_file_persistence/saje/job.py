@@ -14,7 +14,7 @@ from saje.task import Task
 from saje.threads import in_thread
 
 THREADS = 8
-"""Blocking tasks that run at a time. More of them would only share the same cores."""
+"""How many blocking tasks may run at a time. More would only share the same cores."""
 
 _slots = asyncio.Semaphore(THREADS)
 
@@ -28,7 +28,7 @@ class Job:
         """Create a job. It runs when `execute` is awaited.
 
         Args:
-            uid: The identifier that its submitter was given.
+            uid: The identifier that the client was given.
             task: The name of a registered task.
             kwargs: The arguments for the task.
             backend: Where the job records its states.
@@ -92,6 +92,6 @@ class Job:
         return await result if inspect.isawaitable(result) else result
 
     async def _started(self) -> None:
-        """Record that the job runs. Call this once nothing is left to wait for."""
+        """Record that the job runs. Await this when it has nothing left to wait for."""
         # TODO 5.6: record it, with started_at.
         logger.info("Job %s started: %s", self.uid, self.task)

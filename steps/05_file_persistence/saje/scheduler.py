@@ -11,12 +11,12 @@ from saje.job import Job
 from saje.signals import stop_app
 from saje.threads import in_thread
 
-LOOK_UP = 0.2
-"""Seconds after which a receiver that waits for a message checks whether to stop. This
-delays no job, because `get` returns as soon as there is a message."""
+CHECK_STOP = 0.2
+"""While the receiver waits for a message, it checks this often, in seconds, whether it
+has to stop. This delays no job: `get` returns as soon as there is a message."""
 
 GRACE = 3.0
-"""Seconds that jobs get after the drain to record that they were interrupted."""
+"""After the drain, jobs are interrupted. They get this many seconds to tidy up."""
 
 
 class Scheduler:
@@ -52,15 +52,15 @@ class Scheduler:
         """Take no more messages. Safe to call from a signal handler, and twice."""
         if not self.stopping:
             self.stopping = True
-            # A task that never yields to the event loop would keep the process, and
-            # with it the whole app, from exiting. This prints where the task is stuck.
+            # A job that never awaits anything blocks the event loop, so neither this
+            # process nor the app could exit. Print where it is stuck, and exit.
             faulthandler.dump_traceback_later(self.drain + GRACE, exit=True)
 
     def _receive(self, loop: asyncio.AbstractEventLoop) -> None:
         """Wait for messages, in a thread, because `get` would block the loop."""
         while not self.stopping:
             try:
-                message = self.queue.get(timeout=LOOK_UP)
+                message = self.queue.get(timeout=CHECK_STOP)
             except Empty:
                 continue
             loop.call_soon_threadsafe(self._start, message)
