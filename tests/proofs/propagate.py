@@ -16,10 +16,10 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.proofs.running import REPOSITORY
 from workshop.core import starters
 from workshop.core.apps import Hunk, app_files, hunks, read_lines, todos_in
-from workshop.core.steps import Step
+from workshop.core.environment import ROOT
+from workshop.core.steps import Repository, Step
 
 CONFLICTS = range(1, 128)
 """What `git merge-file` exits with when so many stretches have to be merged by hand."""
@@ -27,9 +27,10 @@ CONFLICTS = range(1, 128)
 
 def committed(path: Path) -> bytes | None:
     """Return a file as the last commit has it, or None if it has no such file."""
-    name = path.relative_to(REPOSITORY.root).as_posix()
     shown = subprocess.run(
-        ["git", "show", f"HEAD:{name}"], cwd=REPOSITORY.root, capture_output=True
+        ["git", "show", f"HEAD:./{path.name}"],
+        cwd=next(folder for folder in path.parents if folder.is_dir()),
+        capture_output=True,
     )
     return None if shown.returncode else shown.stdout
 
@@ -77,12 +78,12 @@ def carry(
         if name not in new:
             if before is not None:
                 ours.unlink()
-                print(f"removed  {ours.relative_to(REPOSITORY.root)}")
+                print(f"removed  {ours}")
         elif name not in old:
             if before is None:
                 ours.parent.mkdir(parents=True, exist_ok=True)
                 ours.write_bytes(new[name].read_bytes())
-                print(f"added    {ours.relative_to(REPOSITORY.root)}")
+                print(f"added    {ours}")
         elif before is not None and new[name].read_bytes() != before:
             if ours.read_bytes() != committed(ours) and all(
                 map(may_differ, hunks(read_lines(new[name]), read_lines(ours)))
@@ -92,7 +93,7 @@ def carry(
             if text != ours.read_bytes():
                 ours.write_bytes(text)
                 what = "CONFLICT" if by_hand else "merged  "
-                print(f"{what} {ours.relative_to(REPOSITORY.root)}")
+                print(f"{what} {ours}")
             conflicts += by_hand
     return conflicts
 
@@ -107,12 +108,12 @@ def in_solution(step: Step, hunk: Hunk) -> bool:
     return bool(todos_in(hunk.old, step))
 
 
-def main() -> int:
+def main(repository: Repository) -> int:
     """Carry every change on; return 1 if something is left to be merged by hand."""
-    for before, step in itertools.pairwise(REPOSITORY.steps()):
-        starter, solution = REPOSITORY.starter(step), REPOSITORY.solution(step)
+    for before, step in itertools.pairwise(repository.steps()):
+        starter, solution = repository.starter(step), repository.solution(step)
         conflicts = carry(
-            REPOSITORY.solution(before),
+            repository.solution(before),
             starter,
             step.provided,
             partial(in_starter, step),
@@ -120,9 +121,9 @@ def main() -> int:
         if conflicts:
             print("Merge the marked stretches by hand, and type the command again.")
             return 1
-    starters.write(REPOSITORY)
+    starters.write(repository)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(Repository(ROOT)))

@@ -1,0 +1,52 @@
+"""A change of one step is carried on to the others."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from tests.proofs import chain, propagate
+from workshop.core.steps import Repository
+
+
+@pytest.fixture
+def committed(small: Repository) -> Repository:
+    """The small workshop, under git."""
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "All of it"]):
+        subprocess.run([*git, *command], cwd=small.root, check=True)
+    return small
+
+
+def change(repository: Repository, name: str, old: str, new: str) -> None:
+    """Replace a text in a file."""
+    path = repository.root / name
+    path.write_text(path.read_text().replace(old, new))
+
+
+def test_a_change_is_carried_on(committed: Repository) -> None:
+    """A changed line and a new file arrive in every later app."""
+    change(committed, "steps/00_start/server.py", "The application", "An application")
+    (committed.root / "steps/00_start/new.py").write_text("x = 1\n")
+    assert propagate.main(committed) == 0
+    assert chain.check(committed) == []
+    for folder in ("steps/01_first", "solutions/02_second"):
+        assert "An application" in (committed.root / folder / "server.py").read_text()
+        assert (committed.root / folder / "new.py").exists()
+    assert propagate.main(committed) == 0
+    assert chain.check(committed) == []
+
+
+def test_a_conflict_is_left_to_you(committed: Repository) -> None:
+    """What two steps have changed is marked, and taken as it is once it fits."""
+    change(committed, "solutions/01_first/app/answer.py", "six * 7", "7 * six")
+    change(committed, "steps/02_second/app/answer.py", "six * 7", "six + 36")
+    assert propagate.main(committed) == 1
+    starter = committed.root / "steps/02_second/app/answer.py"
+    assert "<<<<<<<" in starter.read_text()
+    starter.write_bytes(
+        (committed.root / "solutions/01_first/app/answer.py").read_bytes()
+    )
+    assert propagate.main(committed) == 0
+    assert chain.check(committed) == []
