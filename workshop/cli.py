@@ -253,20 +253,20 @@ def verify(
 
 @app.command()
 def site(
-    show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = (
-        False
-    ),
+    show: Annotated[
+        bool, typer.Option("--open", help="Open it in your browser.")
+    ] = False,
 ) -> None:
-    """Make the lessons an offline site, and print its address."""
+    """Build the lessons as an offline site, and print its address."""
     import webbrowser
 
-    from workshop.site import building as lessons_site
+    from workshop.site import building
 
     require_packages()
-    address = lessons_site.build(REPOSITORY, REPOSITORY.state / "site").as_uri()
-    say(console(), f"The lessons, offline:\n{address}")
+    address = building.build(REPOSITORY).as_uri()
+    say(console(), f"You can read the lessons offline at\n{address}")
     if show and not webbrowser.open(address):
-        say(console(), "No browser was found: open the address in one yourself.")
+        say(console(), "No browser was found, so open the address in one yourself.")
 
 
 @app.command()
