@@ -17,7 +17,7 @@ from workshop.site import building, diagrams
 project = html_title = "SAJE workshop"
 root_doc = "README"
 include_patterns = list(building.PAGES)
-# Sphinx doesn't search these folders for pages, which saves it a second.
+# Sphinx needn't look for pages in these folders. A .venv has thousands of files.
 exclude_patterns = [".*", "solutions", "tests"]
 extensions = ["myst_parser"]
 # Give each heading the anchor that GitHub gives it, because the lessons link to those.

@@ -123,21 +123,19 @@ def main() -> int:
     Returns:
         The exit status.
     """
-    root = environment.ROOT
     unused = set(FOLDER.glob("*.svg"))
-    for page in (page for pattern in building.PAGES for page in root.glob(pattern)):
-        for diagram in BLOCK.findall(page.read_text(encoding="utf-8")):
-            path = picture(diagram)
-            unused.discard(path)
-            if path.exists():
-                continue
-            where = page.relative_to(root).as_posix()
-            try:
-                path.write_bytes(draw(diagram, where))
-            except WorkshopError as error:
-                print(error, file=sys.stderr)
-                return environment.USAGE_ERROR
-            print(f"{where}: drew {path.name}")
+    try:
+        for page, text in building.read_pages(environment.ROOT).items():
+            where = page.relative_to(environment.ROOT).as_posix()
+            for diagram in BLOCK.findall(text):
+                path = picture(diagram)
+                unused.discard(path)
+                if not path.exists():
+                    path.write_bytes(draw(diagram, where))
+                    print(f"{where}: drew {path.name}")
+    except WorkshopError as error:
+        print(error, file=sys.stderr)
+        return environment.USAGE_ERROR
     for path in unused:
         path.unlink()
         print(f"Removed {path.name}, which isn't on any page.")
