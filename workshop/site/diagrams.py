@@ -33,7 +33,11 @@ SETTINGS = {
     # These two have almost the same width. Linux has the first one, others the second.
     "fontFamily": "DejaVu Sans, Verdana, sans-serif",
     "fontSize": 13,
-    "themeVariables": {"fontSize": "13px"},
+    "themeVariables": {
+        "fontSize": "13px",
+        "noteBkgColor": "#eee",
+        "noteTextColor": "#333",
+    },
     # ELK keeps the arrows apart.
     "layout": "elk",
     "wrap": True,

@@ -15,6 +15,11 @@ for (const block of document.querySelectorAll(
   if (navigator.clipboard) block.append(button);
 }
 
+// The names of the files above a diff aren't changes.
+for (const line of document.querySelectorAll(".highlight-diff :is(.gd, .gi)")) {
+  if (/^(---|\+\+\+) /.test(line.textContent)) line.className = "gh";
+}
+
 // On a phone, the list of headings covers the page. Close it after a tap on a heading.
 addEventListener("hashchange", () => {
   document.getElementById("__toc").checked = false;
