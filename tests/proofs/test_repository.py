@@ -9,7 +9,6 @@ from tests.proofs import chain, evenness, texts
 from workshop.core import starters
 from workshop.core.environment import ROOT, requirement_lines
 from workshop.core.steps import Repository
-from workshop.site import diagrams
 
 REPOSITORY = Repository(ROOT)
 
@@ -42,12 +41,6 @@ def test_steps_are_even() -> None:
 def test_lessons() -> None:
     """Every lesson has its sections, and what it names exists."""
     problems = texts.check(REPOSITORY)
-    assert not problems, listed(problems)
-
-
-def test_every_diagram_has_its_picture() -> None:
-    """The pictures are there; else type python3 -m workshop.site.diagrams"""
-    problems = diagrams.check(REPOSITORY)
     assert not problems, listed(problems)
 
 

@@ -12,6 +12,7 @@ PAGES = (
     "README.md",
     "steps/*/README.md",
     "GLOSSARY.md",
+    "CONTRIBUTING.md",
     "benchmarks/README.md",
     "workshop/site/instructor.md",
     "steps/*/INSTRUCTOR.md",

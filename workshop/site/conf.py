@@ -56,6 +56,7 @@ steps/*/README
 
 GLOSSARY
 benchmarks/README
+CONTRIBUTING
 workshop/site/instructor
 ```
 """
