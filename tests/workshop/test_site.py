@@ -84,7 +84,12 @@ def test_notes_of_the_instructor_are_apart(site: Path) -> None:
     """In the menu they are a single line, after the lessons."""
     menu = read(site / "index.html").select(".sidebar-tree li.toctree-l1 > a")
     titles = [link.get_text() for link in menu]
-    assert titles[len(STEPS) :] == ["Glossary", "Benchmarks", "For the instructor"]
+    assert titles[len(STEPS) :] == [
+        "Glossary",
+        "Benchmarks",
+        "Contributing",
+        "For the instructor",
+    ]
     notes = read(site / "workshop/site/instructor.html").select("article li a")
     assert len(notes) == len(STEPS) + 1
 
