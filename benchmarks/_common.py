@@ -4,25 +4,93 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn
 
 import httpx
 
-from workshop.core import environment
+from workshop.core import environment, processes
 from workshop.core.errors import WorkshopError
 from workshop.learner import serving
-from workshop.learner.serving import RunningApp
 
 SOLUTION = environment.ROOT / "solutions" / "05_file_persistence"
 """The app that is measured."""
 
 
-def running_app() -> AbstractContextManager[RunningApp]:
-    """Serve the solution as ``workshop demo`` does, on a free port, its data apart."""
-    return serving.running(SOLUTION)
+@dataclass(frozen=True)
+class RunningApp:
+    """An app with 2 servers and the worker, all of them up."""
+
+    process: subprocess.Popen[bytes]
+    """Sanic's main process."""
+    port: int
+    db: Path
+    """The file that keeps its jobs."""
+    log: Path
+    """Its output."""
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://{serving.HOST}:{self.port}"
+
+
+@contextmanager
+def running_app() -> Iterator[RunningApp]:
+    """Serve the solution on a free port, with its data in a folder of its own.
+
+    Yields:
+        The app, once its servers and the worker are up. Afterwards no process of it is
+        left, and the folder is gone.
+
+    Raises:
+        WorkshopError: The app doesn't start.
+    """
+    with (
+        # Windows can't remove a file that a process has had open until just now.
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        processes.interrupted_by_termination(),
+    ):
+        db, log = Path(folder, "jobs.jsonl"), Path(folder, "log.txt")
+        port = processes.free_port()
+        command = [*serving.sanic_command(port), "--no-motd"]
+        with log.open("wb") as file:
+            process = processes.start(
+                command, SOLUTION, {"SANIC_SAJE_DB": str(db)}, file
+            )
+        found = RunningApp(process, port, db, log)
+        try:
+            deadline = time.monotonic() + serving.BOOT
+            while not is_up(found):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    end = log.read_text(errors="replace").splitlines()[-30:]
+                    raise WorkshopError(
+                        "The app did not start. Its output ends with:\n"
+                        + "\n".join(end)
+                    )
+                time.sleep(0.05)
+            yield found
+        finally:
+            processes.stop(process, serving.GRACE)
+
+
+def is_up(app: RunningApp) -> bool:
+    """Return whether all servers have reported to Sanic and the worker takes jobs."""
+    workers = (serving.info(app.port) or {}).get("workers", {})
+    servers = [w for name, w in workers.items() if name.startswith("Sanic-Server-")]
+    return (
+        len(servers) == serving.SERVERS
+        and all(server["state"] == "ACKED" for server in servers)
+        # Sanic only knows that the worker was started.
+        and "SAJE worker ready" in app.log.read_text(errors="replace")
+    )
 
 
 def client(app: RunningApp) -> httpx.Client:

@@ -19,8 +19,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from benchmarks._common import at_least, finish, parser, running_app
-from workshop.learner.serving import RunningApp
+from benchmarks._common import RunningApp, at_least, finish, parser, running_app
 
 PATIENCE = 60.0
 """Seconds in which all jobs must have ended, from the first POST."""

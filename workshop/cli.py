@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import sys
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from workshop.core import environment, processes, results
 from workshop.core.errors import WorkshopError
 from workshop.core.output import console, say
 from workshop.core.steps import Repository
-from workshop.learner.serving import PORT
+from workshop.learner.serving import HOST, PORT
 
 if TYPE_CHECKING:
     from workshop.learner.saved import Copy
@@ -33,11 +34,11 @@ app = typer.Typer(
 
 
 def step_number(text: str) -> int:
-    """Read a step's number; raises BadParameter, with an example, when it is none."""
+    """Return the number of a step, or raise BadParameter with an example."""
     try:
         return int(text)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is no step's number, such as 1") from None
+        raise typer.BadParameter(f"{text!r} isn't a step number, such as 1") from None
 
 
 def time_of_day(text: str) -> int:
@@ -55,7 +56,15 @@ StepNumber = Annotated[
 OfSolution = Annotated[
     bool, typer.Option("--solution", help="The step's solution, not your app.")
 ]
-Port = Annotated[int, typer.Option(min=1, max=65535, help="The port to use.")]
+YourStep = Annotated[
+    int | None,
+    typer.Argument(metavar="N", help="The step; else yours.", parser=step_number),
+]
+Port = Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")]
+Host = Annotated[
+    str,
+    typer.Option(help="The address to listen on; 0.0.0.0 in a container."),
+]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -63,31 +72,56 @@ def main(arguments: Sequence[str]) -> int:
 
     Returns: the exit status. Raises: WorkshopError for what the user can put right.
     """
-    if not arguments:
-        show_progress()
-        return 0
     try:
+        if not arguments:
+            show_progress()
+            return 0
         status = app(list(arguments), prog_name=PROGRAM, standalone_mode=False)
     except typer.TyperException as error:
         raise WorkshopError(
             f"{error.format_message()}\nTo see what there is: {PROGRAM} --help"
         ) from None
+    except OSError as error:
+        if reason := why_not_written(error):
+            raise WorkshopError(reason) from None
+        raise
     if status == environment.INTERRUPTED:
         print("Stopped.", file=sys.stderr)
     return int(status or 0)
 
 
+def why_not_written(error: OSError) -> str | None:
+    """Return what is wrong with the disk and what to do, or None if it isn't that."""
+    path = error.filename or REPOSITORY.state
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return (
+            f"The disk is full, so {path} couldn't be written.\n"
+            "Make some room, and type the command again."
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return (
+            f"{path} can't be used ({error.strerror}). Does it belong to another user, "
+            "because a command was run with sudo?\n"
+            f'To make it yours: sudo chown -R "$USER" "{REPOSITORY.state}"'
+        )
+    if error.errno in (errno.EEXIST, errno.ENOTDIR):
+        return f"{path} isn't a folder, but the workshop needs one there. Rename it."
+    return None
+
+
 @app.command()
-def demo(port: Port = PORT) -> int:
+def demo(port: Port = PORT, host: Host = HOST) -> int:
     """Run the finished system, and show what to try."""
     from workshop.learner import serving
 
     require_packages()
-    return serving.demo(REPOSITORY, port, console())
+    return serving.demo(REPOSITORY, port, host)
 
 
 @app.command()
-def run(step: StepNumber, solution: OfSolution = False, port: Port = PORT) -> int:
+def run(
+    step: StepNumber, solution: OfSolution = False, port: Port = PORT, host: Host = HOST
+) -> int:
     """Run a step's app: 2 servers, reloaded when you save."""
     from workshop.learner import serving
 
@@ -96,48 +130,46 @@ def run(step: StepNumber, solution: OfSolution = False, port: Port = PORT) -> in
     folder = REPOSITORY.solution(chosen) if solution else REPOSITORY.starter(chosen)
     if not solution:
         results.visit(REPOSITORY, chosen)
-    return serving.run(REPOSITORY, chosen, folder, port)
+    return serving.run(REPOSITORY, chosen, folder, port, host)
 
 
 @app.command()
 def check(
     step: StepNumber,
     solution: OfSolution = False,
-    everything: Annotated[
-        bool, typer.Option("--all", help="What every failure says, not the first.")
-    ] = False,
+    todo: Annotated[
+        str | None,
+        typer.Option("--todo", metavar="N.k", help="Only this TODO, such as 5.3."),
+    ] = None,
 ) -> int:
-    """Test a step's app: its own suite, then the earlier ones."""
+    """Test a step's app: its own suite, and the earlier ones."""
     from workshop.learner import checking
 
     require_packages()
     chosen = REPOSITORY.step(step)
     if not solution:
         results.visit(REPOSITORY, chosen)
-    return checking.check(REPOSITORY, chosen, console(), solution, everything)
+    return checking.check(REPOSITORY, chosen, solution, todo)
 
 
 @app.command()
 def watch(
-    step: Annotated[
-        int | None,
-        typer.Argument(metavar="N", help="The step; else yours.", parser=step_number),
-    ] = None,
+    step: YourStep = None,
     poll: Annotated[
         bool,
         typer.Option(
             "--poll",
-            help="Look at the files again and again. For network drives, and for some "
-            "virtual machines and containers, where no save is noticed otherwise.",
+            help="Compare the files again and again. For network drives, and for some "
+            "virtual machines and containers, where saves aren't noticed otherwise.",
         ),
     ] = False,
-) -> int:
-    """Check a step's app again at each save, until you quit."""
+) -> None:
+    """Test a step's app again at each save, until Ctrl+C."""
     from workshop.learner import watching
 
     require_packages()
-    chosen = REPOSITORY.step(results.here(REPOSITORY) if step is None else step)
-    return watching.watch(REPOSITORY, chosen, console(), poll)
+    number = results.here(REPOSITORY) if step is None else step
+    watching.watch(REPOSITORY, number, poll)
 
 
 @app.command()
@@ -150,18 +182,17 @@ def hint(
     """Show a hint for a TODO; each call shows one more."""
     from workshop.learner import hints
 
-    hints.show(REPOSITORY, REPOSITORY.todo(todo or red_todo()), console())
+    hints.show(REPOSITORY, REPOSITORY.todo(todo or red_todo()))
 
 
 @app.command()
 def diff(
-    step: Annotated[
-        int | None,
-        typer.Argument(metavar="N", help="The step; else yours.", parser=step_number),
-    ] = None,
-    other: Annotated[
-        int | None,
-        typer.Argument(metavar="M", help="Another step.", parser=step_number),
+    step: YourStep = None,
+    others: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[M] [FILE]", help="Another step, or one file, or both."
+        ),
     ] = None,
     spoil: Annotated[
         bool, typer.Option("--spoil", help="Even before the step is green.")
@@ -171,45 +202,38 @@ def diff(
     from workshop.learner import difference
 
     chosen = REPOSITORY.step(results.here(REPOSITORY) if step is None else step)
+    words = others or []
+    other = words.pop(0) if words and words[0].isdigit() else None
+    if len(words) > 1:
+        raise WorkshopError(f"Name one file, or none: not {' and '.join(words)}.")
+    file = words[0] if words else None
     if other is None:
-        difference.mine(REPOSITORY, chosen, spoil, console())
+        difference.mine(REPOSITORY, chosen, file, spoil)
     else:
-        after = REPOSITORY.step(other)
-        difference.between(REPOSITORY, chosen, after, spoil, console())
+        after = REPOSITORY.step(int(other))
+        difference.between(REPOSITORY, chosen, after, file, spoil)
 
 
 @app.command()
-def reset(step: StepNumber) -> None:
-    """Make a step what it was at the start; what you had is kept."""
+def reset(number: StepNumber) -> None:
+    """Go to the start of a step, whatever was done before; your files are kept."""
     from workshop.learner import saved
 
-    chosen = REPOSITORY.step(step)
-    copy = saved.reset(REPOSITORY, chosen)
-    results.visit(REPOSITORY, chosen)
-    say_replaced(copy, f"Step {chosen.number:02} is as it was at the start")
-
-
-@app.command()
-def catchup(step: StepNumber) -> None:
-    """Go to the start of a step, whatever was done before; what you had is kept."""
-    from workshop.learner import saved
-
-    chosen = REPOSITORY.step(step)
-    copy = saved.reset(REPOSITORY, chosen, "catchup")
-    results.visit(REPOSITORY, chosen)
-    say_replaced(copy, f"Step {chosen.number:02} begins, with all before it done")
-    say(console(), f"Read steps/{chosen.name}/README.md")
+    step, copy = saved.reset(REPOSITORY, number)
+    results.visit(REPOSITORY, step)
+    say_replaced(copy, f"Step {step.number:02} is as it was at the start")
+    say(console(), f"Read steps/{step.name}/README.md")
 
 
 @app.command()
 def solve(step: StepNumber) -> None:
-    """Make a step its solution; what you had is kept."""
+    """Make a step the same as its solution; your files are kept."""
     from workshop.learner import saved
 
     chosen = REPOSITORY.step(step)
     copy = saved.solve(REPOSITORY, chosen)
     results.visit(REPOSITORY, chosen)
-    say_replaced(copy, f"Step {chosen.number:02} is its solution")
+    say_replaced(copy, f"Step {chosen.number:02} is the same as its solution")
     say(console(), f"Type next: {PROGRAM} check {chosen.number}")
 
 
@@ -220,7 +244,7 @@ def restore(
     ] = None,
     show: Annotated[bool, typer.Option("--list", help="Show every copy.")] = False,
 ) -> None:
-    """Bring back what reset, catchup, solve or restore has replaced."""
+    """Bring back the files that reset, solve or restore has replaced."""
     from workshop.learner import saved
 
     if show:
@@ -275,10 +299,10 @@ def doctor(
         bool, typer.Option("--report", help="Add a block for the instructor.")
     ] = False,
 ) -> int:
-    """Try all that the workshop needs on this machine."""
+    """Try everything that the workshop needs on this machine."""
     from workshop.learner import doctor as examination
 
-    return examination.doctor(REPOSITORY, console(), report)
+    return examination.doctor(REPOSITORY, report)
 
 
 @app.command()
@@ -381,9 +405,10 @@ def show_progress() -> None:
 
 
 def red_todo() -> str:
-    """Return the first red todo of the step that the learner is at.
+    """Return the first red TODO of the learner's step.
 
-    Raises: WorkshopError, saying what to type, when there is none.
+    Raises:
+        WorkshopError: There is none.
     """
     here = results.here(REPOSITORY)
     # A step that has nothing to edit is followed by one that has.
@@ -393,21 +418,21 @@ def red_todo() -> str:
     todo = results.red_todo(REPOSITORY, step)
     if todo is None:
         raise WorkshopError(
-            f"Every TODO of step {step.number:02} is green. For a hint all the same: "
+            f"Every TODO of step {step.number:02} is green. For a hint anyway: "
             f"{PROGRAM} hint {step.todos[0].id}"
         )
     return todo
 
 
 def say_replaced(copy: Copy | None, what: str) -> None:
-    """Say what a step is now, and where that is which was there before."""
+    """Print what a step is now, and where its replaced files are."""
     out = console()
     if copy is None:
-        say(out, f"{what}: nothing had to be replaced.")
+        say(out, f"{what}. Nothing had to be replaced.")
         return
     where = copy.folder.relative_to(REPOSITORY.root).as_posix()
-    say(out, f"{what}. What was there is in\n{where}")
-    say(out, f"To bring it back: {PROGRAM} restore {copy.name}")
+    say(out, f"{what}. The files that were there are in\n{where}")
+    say(out, f"To bring them back: {PROGRAM} restore {copy.name}")
 
 
 def require_packages() -> None:

@@ -132,7 +132,7 @@ def replacement_killed(
 ) -> tuple[bool, int, int, float]:
     """Kill a command that replaces an app, some seconds after its first change.
 
-    Takes: ``command``, one of ``reset``, ``catchup``, ``solve`` and ``restore``.
+    Takes: ``command``, one of ``reset``, ``solve`` and ``restore``.
 
     Returns: see Figures.count.
     """
@@ -145,9 +145,8 @@ def replacement_killed(
     solution = saved.contents(repository.solution(step))
     arguments = [] if command == "restore" else [str(step.number)]
     if command == "restore":
-        saved.keep(repository, step, solution, "earlier")
-    backwards = command in ("reset", "catchup")
-    after_all = starters.read(repository, step) if backwards else solution
+        saved.keep(repository, step.name, solution, "earlier")
+    after_all = starters.read(repository, step) if command == "reset" else solution
     copies = len(saved.copies(repository))
     parts = set((repository.state / "saved").glob("*"))
     process = start(repository, command, *arguments)
@@ -180,7 +179,7 @@ def main(rounds: int, seed: int) -> int:
         shutil.copytree(ROOT, root, ignore=shutil.ignore_patterns(".*", "__pycache__"))
         repository = Repository(root)
         step = repository.step(STEP)
-        for command in ("check", "watch", "reset", "catchup", "solve", "restore"):
+        for command in ("check", "watch", "reset", "solve", "restore"):
             figures = Figures()
             for _ in range(rounds):
                 if command in ("check", "watch"):
@@ -194,7 +193,7 @@ def main(rounds: int, seed: int) -> int:
                 shutil.rmtree(repository.state / "saved", ignore_errors=True)
             print(command, figures, flush=True)
             bad += figures.damaged + figures.left
-            saved.reset(repository, step)
+            saved.reset(repository, step.number)
     return 1 if bad else 0
 
 

@@ -58,30 +58,35 @@ def read(repository: Repository, step: Step) -> dict[str, bytes]:
     """
     if not step.todos:
         raise WorkshopError(f"Step {step.number:02} has nothing to edit.")
-    solution = texts(repository.solution(step))
+    return read_named(repository, step.name)
+
+
+def read_named(repository: Repository, name: str) -> dict[str, bytes]:
+    """Do the same as `read` for a step whose own folder may be missing."""
+    solution = texts(repository.root / "solutions" / name)
     try:
-        known = json.loads(file_of(repository).read_text(encoding="utf-8"))[step.name]
+        known = json.loads(file_of(repository).read_text(encoding="utf-8"))[name]
         starter = {
-            name: "".join(
+            path: "".join(
                 apps.patched(
                     lines(text),
                     [
                         Hunk(0, c["line"], ("",) * c["count"], tuple(c["starter"]))
-                        for c in known["changes"].get(name, [])
+                        for c in known["changes"].get(path, [])
                     ],
                 )
             )
-            for name, text in solution.items()
+            for path, text in solution.items()
         }
         right = digest(starter) == known["digest"]
     except (OSError, ValueError, KeyError):
         right = False
     if not right:
         raise WorkshopError(
-            f"solutions/{step.name} or solutions/starters.json is not as the workshop "
+            f"solutions/{name} or solutions/starters.json is not as the workshop "
             "ships it.\nPut both back (from git, or from the download) and try again."
         )
-    return {name: text.encode() for name, text in starter.items()}
+    return {path: text.encode() for path, text in starter.items()}
 
 
 def texts(folder: Path) -> dict[str, str]:

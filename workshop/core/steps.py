@@ -80,14 +80,25 @@ class Repository:
 
         Raises: WorkshopError, naming the file, when one is not as it must be.
         """
-        found = [
-            read_step(folder)
-            for folder in sorted((self.root / "steps").glob("[0-9][0-9]_*"))
-            if folder.is_dir()
+        folders = [
+            *(self.root / "steps").glob("[0-9][0-9]_*"),
+            *(self.root / "solutions").glob("[0-9][0-9]_*"),
         ]
+        names = sorted({folder.name for folder in folders if folder.is_dir()})
+        for name in names:
+            if not (self.root / "steps" / name).is_dir():
+                raise WorkshopError(
+                    f"The folder steps/{name} is missing. To bring it back: "
+                    f"python3 -m workshop reset {int(name[:2])}"
+                )
+        found = [read_step(self.root / "steps" / name) for name in names]
         for number, step in enumerate(found):
             if step.number != number:
-                raise WorkshopError(f"steps/: there is no step {number:02}.")
+                raise WorkshopError(
+                    f"steps/ has no folder of step {number:02}. Copy it from a fresh "
+                    "download of the workshop, or bring it back with git:\n"
+                    f'git checkout HEAD -- "steps/{number:02}_*"'
+                )
         if not found:
             raise WorkshopError(f"{self.root / 'steps'} has no steps.")
         return found
@@ -124,7 +135,10 @@ def read_step(folder: Path) -> Step:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise WorkshopError(f"{where} is missing.") from None
+        raise WorkshopError(
+            f"{where} is missing. To bring it back: "
+            f"python3 -m workshop reset {int(folder.name[:2])}"
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise WorkshopError(f"{where}: {error}.") from None
     known = {"title", "minutes", "objectives", "article", "provided", "todo"}

@@ -1,13 +1,11 @@
-"""``doctor``: whether this machine can run the workshop, line by line."""
+"""``doctor``: whether the workshop runs on this machine, with a line for each check."""
 
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 import os
 import platform
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -17,48 +15,53 @@ from collections.abc import Callable
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
+from urllib.request import getproxies_environment, proxy_bypass
 
-from rich.console import Console
 from rich.text import Text
 
 from workshop.core import environment, processes, results
 from workshop.core.errors import WorkshopError
-from workshop.core.output import say
+from workshop.core.output import console, say
 from workshop.core.steps import Repository
+from workshop.core.suites import SuiteRun
 from workshop.learner import serving
 
-SPAWN = 20
-"""Seconds that a spawned process may take to answer."""
-STOP = 10.0
-"""Seconds that the app may take to end after SIGINT; without jobs it takes one."""
+CURL = 5
+"""Seconds that curl may take to reach this machine."""
 DISK = 200_000_000
-"""Bytes that should be free: the packages take about half of it."""
+"""Bytes that should be free. The packages take about half of them."""
 
 Check = Callable[[Repository], str]
-"""Returns what it found; raises WorkshopError with what is wrong and what to do."""
+"""Returns what it found, or raises WorkshopError with what is wrong and what to do."""
 
 
-def doctor(repository: Repository, console: Console, report: bool) -> int:
-    """Try all that the workshop needs, and print a line for each.
+def doctor(repository: Repository, report: bool) -> int:
+    """Try everything that the workshop needs, and print a line for each check.
 
-    Takes: ``report``, to add a block for the instructor.
-    Returns: the exit status: 0 when everything is well.
+    Args:
+        repository: The workshop.
+        report: Whether to add a block of text for the instructor.
+
+    Returns:
+        The exit status, which is 0 if nothing is wrong.
     """
+    out = console()
     lines = []
     for name, check in CHECKS.items():
         try:
-            word, text = "ok", check(repository)
+            with out.status(name):
+                word, text = "ok", check(repository)
         except WorkshopError as error:
             word, text = "not ok", str(error)
         lines.append(f"{word:<6} {name}: {text}")
-        # In one call: what the user reads is what the instructor gets.
         style = "green" if word == "ok" else "red"
-        console.print(Text.assemble((lines[-1][:6], style), lines[-1][6:]))
+        out.print(Text.assemble((lines[-1][:6], style), lines[-1][6:]), soft_wrap=True)
     if report:
-        say(console, "\nPaste this to the instructor:\n")
-        say(console, "\n".join(["```text", *about(repository), *lines, "```"]))
+        say(out, "\nPaste this to your instructor:\n")
+        say(out, "\n".join(["```text", *about(repository), *lines, "```"]))
     wrong = sum(not line.startswith("ok") for line in lines)
-    say(console, f"\n{wrong} not ok." if wrong else "\nThis machine is ready.")
+    checks = "1 check" if wrong == 1 else f"{wrong} checks"
+    say(out, f"\n{checks} failed." if wrong else "\nThis machine is ready.")
     return 1 if wrong else 0
 
 
@@ -66,59 +69,37 @@ def about(repository: Repository) -> list[str]:
     """Return what an instructor asks first."""
     import psutil
 
-    steps = repository.steps()
+    digest = hashlib.sha256()
+    for folder in ("solutions", "tests", "workshop"):
+        digest.update(results.fingerprint(repository.root / folder).encode())
     packages = ("sanic", "sanic-ext", "uvloop", "pydantic")
+    installed = {
+        d.name: d.version for d in metadata.distributions() if d.name in packages
+    }
+    memory = psutil.virtual_memory().total / 2**30
+    states = [
+        f"  {step.number:02} {results.standing(repository, step).text}"
+        for step in repository.steps()
+    ]
     return [
         f"Time: {datetime.now().astimezone().isoformat(timespec='seconds')}",
-        f"System: {platform.platform()}, {os.cpu_count()} cores, "
-        f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
-        f"Python: {platform.python_version()} in {sys.prefix}",
-        "Packages: " + ", ".join(f"{name} {version(name)}" for name in packages),
-        f"Workshop: {edition(repository)}",
+        f"System: {platform.platform()}, {os.cpu_count()} cores, {memory:.0f} GiB",
+        f"Python: {platform.python_version()}, {sys.executable}",
+        "Packages: " + ", ".join(f"{n} {installed.get(n, 'none')}" for n in packages),
+        f"Workshop: {digest.hexdigest()[:12]}",
         f"Step: {results.here(repository):02}",
-        *(
-            f"  {step.number:02} {results.standing(repository, step).text}"
-            for step in steps
-        ),
+        *states,
     ]
-
-
-def edition(repository: Repository) -> str:
-    """Return what tells this workshop from an older one: a digest of what judges."""
-    digest = hashlib.sha256()
-    for name in ("solutions", "tests", "workshop"):
-        digest.update(results.fingerprint(repository.root / name).encode())
-    return digest.hexdigest()[:12]
-
-
-def version(package: str) -> str:
-    """Return the version of a package; "none" when it is not installed."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "none"
-
-
-def python(repository: Repository) -> str:
-    """Look at Python; one that is too old does not come as far as this."""
-    return f"{platform.python_version()}, {sys.executable}"
 
 
 def packages(repository: Repository) -> str:
     """Compare the installed packages with requirements.txt."""
-    wrong = environment.missing_packages()
-    if wrong:
+    if wrong := environment.missing_packages():
         raise WorkshopError(
-            f"{wrong[0]}. Delete the folder {environment.VENV} and type the command "
-            "again"
+            f"{wrong[0]}. Delete the folder {environment.VENV}, and type the command "
+            "again."
         )
-    return "all as in requirements.txt"
-
-
-def port(repository: Repository) -> str:
-    """Look whether the port of the lessons is free."""
-    serving.require_port(serving.PORT)
-    return f"{serving.PORT} is free"
+    return "as in requirements.txt"
 
 
 def disk(repository: Repository) -> str:
@@ -133,95 +114,88 @@ def disk(repository: Repository) -> str:
                 part.replace(Path(scratch, "whole"))
         except OSError as error:
             raise WorkshopError(
-                f"cannot write to {folder} ({error.strerror}); copy the workshop into "
-                "a folder of your own"
+                f"{folder} can't be written ({error.strerror}). Copy the workshop into "
+                "a folder of your own."
             ) from None
     free = shutil.disk_usage(repository.root).free
     if free < DISK:
-        raise WorkshopError(f"only {free / 1e6:.0f} MB are free; make room for 200 MB")
+        raise WorkshopError(f"Only {free / 1e6:.0f} MB are free. Make room for 200 MB.")
     return f"writable, {free / 1e9:.0f} GB free"
 
 
-def clock(repository: Repository) -> str:
-    """Look whether the clock can be right: the workshop is not from the future."""
-    made = (repository.root / "requirements.txt").stat().st_mtime
-    # A clock may be set while somebody unpacks a file: a day does not matter.
-    if time.time() < made - 86_400:
+def port(repository: Repository) -> str:
+    """Look whether the port of the lessons is free."""
+    serving.require_port(serving.PORT)
+    return f"{serving.PORT} is free"
+
+
+def curl(repository: Repository) -> str:
+    """Send a request with curl to this machine, as the lessons do."""
+    program = shutil.which("curl")
+    if program is None:
         raise WorkshopError(
-            f"{datetime.now():%Y-%m-%d %H:%M} is before the workshop was made; set the "
-            "clock, or the times of jobs make no sense"
+            "There is no curl on this machine, and the lessons need it. Install it, on "
+            "Debian and Ubuntu with: sudo apt install curl"
         )
-    return f"{datetime.now().astimezone().isoformat(timespec='seconds')}"
-
-
-def name(repository: Repository) -> str:
-    """Look whether this machine is reached by the address of the lessons."""
-    with socket.socket() as listener, socket.socket() as caller:
+    with socket.create_server((serving.HOST, 0)) as server:
+        server.settimeout(CURL)
+        address = f"http://{serving.HOST}:{server.getsockname()[1]}/"
+        command = [program, "--silent", "--max-time", str(CURL), address]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         try:
-            listener.bind((serving.HOST, 0))
-            listener.listen()
-            caller.settimeout(2)
-            caller.connect(listener.getsockname())
-        except OSError as error:
-            raise WorkshopError(
-                f"{serving.HOST} cannot be reached ({error.strerror}); look at the "
-                "firewall"
-            ) from None
-    return f"{serving.HOST} can be reached"
+            server.accept()[0].close()
+        except TimeoutError:
+            raise WorkshopError(why_curl_failed()) from None
+        finally:
+            process.kill()
+            process.wait()
+    return f"it reaches {serving.HOST}"
 
 
-def spawn(repository: Repository) -> str:
-    """Start a Python as Sanic starts its processes, and get an answer from it."""
+def why_curl_failed() -> str:
+    """Return why curl doesn't reach this machine, and what to do."""
+    if getproxies_environment() and not proxy_bypass(serving.HOST):
+        command = "set" if os.name == "nt" else "export"
+        return (
+            "curl sends the requests for this machine to a proxy, because http_proxy "
+            "is set. In each terminal, type first: "
+            f"{command} NO_PROXY={serving.HOST},localhost"
+        )
+    return (
+        f"curl doesn't reach {serving.HOST}. Does a firewall forbid that, or does the "
+        "file .curlrc in your home folder name a proxy?"
+    )
+
+
+def tests(repository: Repository) -> str:
+    """Test the solution of step 02, which has every kind of process."""
+    step = repository.step(2)
     began = time.monotonic()
-    context = multiprocessing.get_context("spawn")
-    try:
-        with context.Pool(1) as pool:
-            pid = pool.apply_async(os.getpid).get(SPAWN)
-    except (OSError, multiprocessing.TimeoutError) as error:
+    suites, app = [repository.suite(step)], repository.solution(step)
+    with processes.interrupted_by_termination():
+        run = SuiteRun(repository, suites, app, f"check-02-{os.getpid()}-0")
+        try:
+            while not run.wait(1):
+                run.poll()
+            run.poll()
+        finally:
+            run.stop()
+    failed = [record for record in run.records if not record.passed]
+    if failed or run.broken():
+        what = failed[0].message if failed else run.broken()
         raise WorkshopError(
-            f"a process cannot be started ({error!r}); look at limits of processes, "
-            "and at what guards the machine against programs"
-        ) from None
-    return f"process {pid} answered within {time.monotonic() - began:.1f} s"
-
-
-def managed_process(repository: Repository) -> str:
-    """Start the finished system, end it by SIGINT, and look for what is left."""
-    solution = repository.solution(repository.steps()[-1])
-    began = time.monotonic()
-    with serving.running(solution) as app:
-        up = time.monotonic() - began
-        family = processes.descendants(app.process.pid)
-        began = time.monotonic()
-        processes.send_signal(app.process, signal.SIGINT)
-        try:
-            status = app.process.wait(STOP)
-        except subprocess.TimeoutExpired:
-            raise WorkshopError(
-                f"the app did not end within {STOP:.0f} s of SIGINT; show this line to "
-                "the instructor"
-            ) from None
-        # Those that it has ended may take a moment more.
-        while any(map(processes.is_alive, family)) and time.monotonic() < began + STOP:
-            time.sleep(0.02)
-        left = [process.pid for process in family if processes.is_alive(process)]
-        if status or left:
-            raise WorkshopError(
-                f"the app ended with status {status} and left {left or 'no process'}; "
-                "show this line to the instructor"
-            )
-    ended = time.monotonic() - began
-    return f"up in {up:.1f} s, {len(family)} processes, all ended in {ended:.1f} s"
+            f"The finished step 02 isn't green on this machine: {what}\n"
+            f"What pytest printed is in {run.log}. Show all this to your instructor."
+        )
+    seconds = time.monotonic() - began
+    return f"{len(run.records)} tests of step 02 passed in {seconds:.0f} s"
 
 
 CHECKS: dict[str, Check] = {
-    "Python": python,
     "packages": packages,
-    "clock": clock,
     "disk": disk,
-    "network": name,
     "port": port,
-    "spawn": spawn,
-    "managed process": managed_process,
+    "curl": curl,
+    "tests": tests,
 }
 """In the order in which they are tried."""

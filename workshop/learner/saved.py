@@ -1,16 +1,18 @@
-"""``reset``, ``catchup``, ``solve`` and ``restore``: a step's app, replaced.
+"""``reset``, ``solve`` and ``restore``, which replace the app of a step.
 
-Whatever is replaced is kept first, whole, in a folder of its own with the date:
-``.workshop/saved/<date>_<command>/<step>/``. Only then is the first file changed, each
-in one go. So a kill at any moment loses nothing and leaves no half of a file.
+All its files are kept first, in a folder of their own with the date:
+``.workshop/saved/<date>_<command>/<step>/``. Only then are they changed, each in one
+go, so a kill at any moment loses nothing and leaves no half-written file.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,19 +23,18 @@ from workshop.core.files import write_whole
 from workshop.core.steps import Repository, Step
 
 STAMP = "%Y-%m-%d_%H.%M.%S.%f"
-"""Local time; the names sort by it. Windows allows no colon in a name."""
+"""Local time. The names sort by it, and Windows allows no colon in a name."""
 
 
 @dataclass(frozen=True)
 class Copy:
-    """What a command has replaced."""
+    """The files that a command has replaced."""
 
     folder: Path
-    """Of the step's files, as they were."""
 
     @property
     def name(self) -> str:
-        """What ``restore`` knows it by: its date and the command."""
+        """The name for `restore`: the date and the command."""
         return self.folder.parent.name
 
     @property
@@ -42,98 +43,165 @@ class Copy:
         return self.folder.name
 
 
-def reset(repository: Repository, step: Step, command: str = "reset") -> Copy | None:
-    """Make a step's app what it was at the start.
+def reset(repository: Repository, number: int) -> tuple[Step, Copy | None]:
+    """Make a step what it is at its start, even if its folder is missing.
 
-    Takes: ``command``, which the copy is named after.
-    Returns: the copy of what was there, or None when it was so already.
-    Raises: WorkshopError, before anything is changed, when that cannot be done.
+    Args:
+        repository: The workshop.
+        number: The step's number.
+
+    Returns:
+        The step, and the copy of the files that were there, or None if nothing had to
+        be replaced.
+
+    Raises:
+        WorkshopError: There is no such step, or it can't be made again.
     """
-    copy = replace(repository, step, starters.read(repository, step), command)
+    folders = sorted((repository.root / "solutions").glob(f"{number:02}_*"))
+    if not folders:
+        step = repository.step(number)
+        raise WorkshopError(f"Step {step.number:02} has nothing to edit.")
+    name = folders[0].name
+    copy = replace(repository, name, starters.read_named(repository, name), "reset")
+    bring_back_lesson(repository, name)
+    step = repository.step(number)
     results.forget(repository, step)
-    return copy
+    return step, copy
+
+
+def bring_back_lesson(repository: Repository, name: str) -> None:
+    """Bring back the lesson and the description of a step, if they are missing.
+
+    Raises:
+        WorkshopError: They are missing, and git doesn't have them.
+    """
+    folder = repository.root / "steps" / name
+    paths = [folder / "README.md", folder / "step.toml"]
+    lost = [p.relative_to(repository.root).as_posix() for p in paths if not p.exists()]
+    if not lost:
+        return
+    with suppress(OSError):  # there is no git
+        command = ["git", "checkout", "HEAD", "--", *lost]
+        subprocess.run(command, cwd=repository.root, capture_output=True)
+    if not all(path.exists() for path in paths):
+        raise WorkshopError(
+            f"The app of {name} is there again, but {' and '.join(lost)} can't be made "
+            "again without git.\nCopy them from a fresh download of the workshop."
+        )
 
 
 def solve(repository: Repository, step: Step) -> Copy | None:
-    """Make a step's app its solution. See reset."""
+    """Make a step's app the same as its solution.
+
+    Returns:
+        The copy of the files that were there, or None if nothing had to be replaced.
+
+    Raises:
+        WorkshopError: The step has nothing to edit.
+    """
     if not step.todos:
         raise WorkshopError(f"Step {step.number:02} has nothing to solve.")
-    return replace(repository, step, contents(repository.solution(step)), "solve")
+    solution = contents(repository.solution(step))
+    return replace(repository, step.name, solution, "solve")
 
 
 def restore(
     repository: Repository, name: str | None = None
 ) -> tuple[Copy, Copy | None]:
-    """Bring a copy back, and keep what it replaces.
+    """Bring a copy back, after making a copy of the files that it replaces.
 
-    Takes: ``name``, of the copy; the latest by default.
-    Returns: the copy, and that of what was there (None when they were alike).
-    Raises: WorkshopError, with where to look, when there is no such copy.
+    Args:
+        repository: The workshop.
+        name: The name of the copy; the latest copy by default.
+
+    Returns:
+        The copy, and the one of the replaced files, or None if they were the same.
+
+    Raises:
+        WorkshopError: There is no such copy.
     """
     found = copies(repository)
     chosen = [copy for copy in found if name in (None, copy.name)]
     if not found:
-        raise WorkshopError("There is no copy yet: reset, catchup and solve make them.")
+        raise WorkshopError("There is no copy yet. reset and solve make copies.")
     if not chosen:
         raise WorkshopError(
-            f"There is no copy {name}. To see them: python3 -m workshop restore --list"
+            f"There is no copy {name}. To list them: python3 -m workshop restore --list"
         )
     copy = chosen[-1]
-    step = next((s for s in repository.steps() if s.name == copy.step), None)
-    if step is None:
-        raise WorkshopError(f"{copy.folder} is of no step of this workshop.")
-    return copy, replace(repository, step, contents(copy.folder), "restore")
+    return copy, replace(repository, copy.step, contents(copy.folder), "restore")
 
 
 def copies(repository: Repository) -> list[Copy]:
-    """Return every copy there is, the oldest first."""
+    """Return all copies, the oldest first."""
     folders = sorted((repository.state / "saved").glob("[0-9]*/*"))
     return [Copy(folder) for folder in folders if folder.is_dir()]
 
 
 def replace(
-    repository: Repository, step: Step, files: Mapping[str, bytes], command: str
+    repository: Repository, name: str, files: Mapping[str, bytes], command: str
 ) -> Copy | None:
-    """Give a step's app other files, and keep those that it has.
+    """Replace all files of a step's app, after making a copy of them.
 
-    A file of the app that is not among the new ones is removed: left where it is, it
-    could be imported.
+    A file of the app that isn't among the new ones is removed, because the app could
+    still import it.
 
-    Takes: ``files``, by their paths in the app.
-    Returns: the copy of what was there, or None when it was the same.
+    Args:
+        repository: The workshop.
+        name: The step's name.
+        files: The new contents, by the paths of the files in the app.
+        command: The command, for the name of the copy.
+
+    Returns:
+        The copy, or None if the files were the same.
+
+    Raises:
+        WorkshopError: A file couldn't be written. The copy is complete then.
+        OSError: The copy couldn't be made. Nothing was replaced then.
     """
-    folder = repository.starter(step)
+    folder = repository.root / "steps" / name
     before = contents(folder)
     if before == files:
         return None
-    copy = keep(repository, step, before, command)
-    for name, content in files.items():
-        if before.get(name) != content:
-            write_whole(folder / name, content, scratch=repository.state)
-    for name in before.keys() - files.keys():
-        (folder / name).unlink()
+    copy = keep(repository, name, before, command)
+    try:
+        for path, content in files.items():
+            if before.get(path) != content:
+                write_whole(folder / path, content, scratch=repository.state)
+        for path in before.keys() - files.keys():
+            (folder / path).unlink()
+    except OSError as error:
+        raise WorkshopError(
+            f"Only a part of steps/{name} was replaced: {error.strerror} "
+            f"({error.filename}).\nYour files are safe in {copy.folder}\nPut this "
+            f"right, then type: python3 -m workshop restore {copy.name}"
+        ) from None
     return copy
 
 
 def keep(
-    repository: Repository, step: Step, files: Mapping[str, bytes], command: str
+    repository: Repository, name: str, files: Mapping[str, bytes], command: str
 ) -> Copy:
-    """Copy a step's files to where they are kept; all of them, or it is no copy yet."""
+    """Make a copy of a step's files, which counts only when it is complete."""
     saved = repository.state / "saved"
     part = saved / f"part-{os.getpid()}"
     shutil.rmtree(part, ignore_errors=True)
-    (part / step.name).mkdir(parents=True)
-    for name, content in files.items():
-        target = part / step.name / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content)
-    while (whole := saved / f"{datetime.now():{STAMP}}_{command}").exists():
-        time.sleep(0.001)
-    part.rename(whole)
-    return Copy(whole / step.name)
+    try:
+        (part / name).mkdir(parents=True)
+        for path, content in files.items():
+            target = part / name / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+        while (whole := saved / f"{datetime.now():{STAMP}}_{command}").exists():
+            time.sleep(0.001)
+        part.rename(whole)
+    except OSError:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    return Copy(whole / name)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Return the contents of an app's files, by their paths in it."""
+    """Return the contents of an app's files by their paths in it."""
     files = apps.app_files(folder)
     return {name: path.read_bytes() for name, path in files.items()}
