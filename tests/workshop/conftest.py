@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -218,6 +219,14 @@ def write(path: Path, text: str) -> None:
     """Write a file, and the folders it needs."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
+
+
+def until(condition: Callable[[], object], what: Callable[[], object]) -> None:
+    """Wait until a condition holds; after a minute, fail with what is there instead."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, what()
+        time.sleep(0.02)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The commands, each run as a user runs it."""
+"""The commands that check and tell, each run as a user runs it."""
 
 from __future__ import annotations
 
@@ -15,36 +15,31 @@ import pytest
 from tests.workshop.conftest import ANSWER, ANSWERED, RunWorkshop, write
 from workshop.core.steps import Repository
 
+HALF = ANSWERED.replace("six times seven", "mine")
 
-def solve(small: Repository, text: str = ANSWERED) -> None:
+
+def save(small: Repository, text: str = ANSWERED) -> None:
     """Edit step 1 as a learner does."""
     write(small.root / "steps/01_first/app/answer.py", text)
 
 
-def test_progress_at_the_start(workshop: RunWorkshop) -> None:
-    """Nothing was done: every step is "not started", and step 0 is the next."""
-    done = workshop()
-    assert done.returncode == 0
-    assert done.stderr == ""
-    assert done.stdout.count("not started") == 3
-    assert "The lesson: steps/00_start/README.md" in done.stdout
-    assert done.stdout.endswith("Type next:  python3 -m workshop run 0\n")
-
-
 def test_progress_follows_the_learner(workshop: RunWorkshop, small: Repository) -> None:
-    """The state goes from started over red to green, and says when edited since."""
+    """A step goes from not started over red to green, and says if it was edited."""
 
     def state() -> str:
         return next(line for line in workshop().stdout.splitlines() if "01" in line)
 
-    solve(small, ANSWER.replace("# TODO 1.1", "#"))
+    start = workshop().stdout
+    assert start.count("not started") == 3
+    assert "The lesson: steps/00_start/README.md" in start
+    assert start.endswith("Type next:  python3 -m workshop run 0\n")
+    save(small, ANSWER.replace("# TODO 1.1", "#"))
     assert "not checked" in state()
-    assert "not started" not in state()
-    solve(small, ANSWERED.replace("seven", "six"))
+    save(small, HALF)
     workshop("check", "1")
     assert "red 1 of 2" in state()
     assert "edited since" not in state()
-    solve(small)
+    save(small)
     assert "red 1 of 2, edited since" in state()
     workshop("check", "1")
     assert "green" in state()
@@ -53,28 +48,66 @@ def test_progress_follows_the_learner(workshop: RunWorkshop, small: Repository) 
     assert "green, edited since" in state()
 
 
-def test_torn_results_count_as_none(workshop: RunWorkshop, small: Repository) -> None:
-    """A result file that cannot be read is no reason to fail."""
-    write(small.state / "results" / "01.json", '{"green": tr')
-    assert workshop().stdout.count("not started") == 3
-
-
-def test_check_red(workshop: RunWorkshop) -> None:
-    """One line for each todo, what the first failure says, and status 1."""
+def test_check_from_red_to_green(workshop: RunWorkshop, small: Repository) -> None:
+    """There is a line for each TODO, the first failure, and what to do next."""
     done = workshop("check", "1")
-    assert done.returncode == 1
-    assert done.stderr == ""
-    lines = done.stdout.splitlines()
-    assert lines[0] == "Checking steps/01_first"
-    assert lines[1:3] == ["red 1.1 Give the answer", "red 1.2 Ask the [question]"]
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.startswith(
+        "Checking steps/01_first\nred 1.1 Give the answer\nred 1.2 Ask the [question]\n"
+    )
     assert "the [answer] is 42" in done.stdout
     assert "no question" not in done.stdout
-    assert "0 of 2 TODOs are green" in done.stdout
+    assert "Red: 0 of 2 TODOs are green" in done.stdout
+    save(small)
+    done = workshop("check", "1")
+    assert done.returncode == 0
+    assert "ok  1.1 Give the answer (it was red)\n" in done.stdout
+    assert done.stdout.endswith("Next: read steps/02_second/README.md\n")
+    assert "ok  1.1 Give the answer\n" in workshop("check", "1").stdout
+
+
+def test_check_runs_its_own_suite_first(
+    workshop: RunWorkshop, small: Repository
+) -> None:
+    """Each earlier suite follows on a line of its own, with its red TODOs."""
+    write(small.root / "steps/02_second/app/answer.py", ANSWER)
+    lines = workshop("check", "2").stdout.splitlines()
+    assert lines[1:3] == ["red 2.1 Give more", "red 01_first: 1.1, 1.2"]
+    assert "red 0 of 1 (and 01)" in workshop().stdout
+
+
+def test_check_of_one_todo(workshop: RunWorkshop, small: Repository) -> None:
+    """Only its tests run, and the state of the step stays what it was."""
+    save(small, HALF)
+    done = workshop("check", "1", "--todo", "1.1")
+    assert done.returncode == 0
+    assert "ok  1.1" in done.stdout
+    assert "1.2" not in done.stdout
+    assert "Green: 1 tests passed" in done.stdout
+    assert done.stdout.endswith("python3 -m workshop check 1\n")
+    assert workshop("check", "1", "--todo", "1.2").returncode == 1
+    assert not (small.state / "results").exists()
+    done = workshop("check", "1", "--todo", "2.1")
+    assert done.returncode == 2
+    assert done.stderr == "2.1 isn't a TODO of step 01. It has: 1.1, 1.2.\n"
+
+
+def test_check_solution_leaves_the_learners_state(
+    workshop: RunWorkshop, small: Repository
+) -> None:
+    """The solution is green, and the learner's step stays as it was."""
+    done = workshop("check", "2", "--solution")
+    assert done.returncode == 0
+    assert "Checking solutions/02_second" in done.stdout
+    assert not (small.state / "results").exists()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a terminal of POSIX")
-def test_check_on_a_terminal(small: Repository) -> None:
-    """There, a line that moves below the others does not swallow any of them."""
+def test_check_on_a_terminal_shows_what_is_running(small: Repository) -> None:
+    """The last line names the test and how many are left; it swallows no other line."""
+    suite = small.root / "tests/01_first/test_it.py"
+    wait = "import time; time.sleep(1)\n    assert call"
+    write(suite, suite.read_text().replace("assert call", wait))
     ours, theirs = os.openpty()
     process = subprocess.Popen(
         [sys.executable, str(small.root / "workshop"), "check", "1"],
@@ -83,51 +116,57 @@ def test_check_on_a_terminal(small: Repository) -> None:
     )
     os.close(theirs)
     seen = b""
-    with suppress(OSError):  # Linux ends the other side of a terminal so.
+    with suppress(OSError):  # Linux ends the other side of a terminal like this
         while part := os.read(ours, 4096):
             seen += part
     os.close(ours)
-    assert process.wait(20) == 1
+    assert process.wait(60) == 1
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode())
+    assert "test_answer (2 left)" in text
+    assert "test_question (1 left)" in text
     lines = [line.rpartition("\r")[2] for line in text.split("\r\n")]
     assert "red 1.1 Give the answer" in lines
     assert "red 1.2 Ask the [question]" in lines
 
 
-def test_check_all_prints_every_failure(workshop: RunWorkshop) -> None:
-    """--all prints what every failure says."""
-    done = workshop("check", "1", "--all")
-    assert "the [answer] is 42" in done.stdout
-    assert "no question" in done.stdout
-
-
-def test_check_green(workshop: RunWorkshop, small: Repository) -> None:
-    """All green: status 0, and what comes next."""
-    solve(small)
-    done = workshop("check", "1")
-    assert done.returncode == 0
-    assert "ok  1.1 Give the answer\nok  1.2 Ask the [question]\n" in done.stdout
-    assert done.stdout.endswith("Next: read steps/02_second/README.md\n")
-
-
-def test_check_runs_its_own_suite_first(
-    workshop: RunWorkshop, small: Repository
+def test_checks_and_a_pytest_beside_each_other(
+    workshop: RunWorkshop, small: Repository, tmp_path: Path
 ) -> None:
-    """Then the earlier ones, a line each, with their red todos."""
-    write(small.root / "steps/02_second/app/answer.py", ANSWER)
-    lines = workshop("check", "2").stdout.splitlines()
-    assert lines[1:3] == ["red 2.1 Give more", "red 01_first: 1.1, 1.2"]
-    assert "red 0 of 1 (and 01)" in workshop().stdout
+    """Two checks of one step and a plain pytest don't disturb each other."""
+    save(small)
+    suite = small.root / "tests/01_first/test_it.py"
+    # Each waits until all three are in the middle of their tests.
+    meet = f"""
+def meet(name):
+    import os, pathlib, time
+    pathlib.Path({str(tmp_path)!r}, f"at-{{name}}-{{os.getpid()}}").touch()
+    while len(list(pathlib.Path({str(tmp_path)!r}).glob(f"at-{{name}}-*"))) < 3:
+        time.sleep(0.01)
 
-
-def test_check_solution_leaves_the_learners_state(
-    workshop: RunWorkshop, small: Repository
-) -> None:
-    """The solution is green; the learner's step stays as it was."""
-    done = workshop("check", "2", "--solution")
-    assert done.returncode == 0
-    assert "Checking solutions/02_second" in done.stdout
-    assert not (small.state / "results").exists()
+"""
+    text = suite.read_text().replace(
+        "    assert call", "    meet('x')\n    assert call"
+    )
+    write(suite, text.replace("'x'", "'first'", 1).replace("'x'", "'second'") + meet)
+    runner = str(small.root / "workshop")
+    app = str(small.root / "steps/01_first")
+    plain = ["-m", "pytest", "-q", "tests/01_first", "--app", app]
+    plain += ["--report", str(tmp_path / "plain.jsonl")]
+    running = [
+        subprocess.Popen(
+            [sys.executable, *command],
+            cwd=small.root,
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+        )
+        for command in ([runner, "check", "1"], [runner, "check", "1"], plain)
+    ]
+    said = [process.communicate(timeout=60)[0] for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0], said
+    assert [text.count("Green: 2 tests passed") for text in said] == [1, 1, 0]
+    # A later check removes their files.
+    workshop("check", "2")
+    assert [p.name for p in small.state.glob("check-01-*")] == []
 
 
 @pytest.mark.parametrize(
@@ -143,34 +182,24 @@ def test_check_never_takes_a_broken_run_for_green(
     workshop: RunWorkshop, small: Repository, damage: str, reason: str
 ) -> None:
     """Whatever breaks pytest, it says so in two lines, with the log, and status 1."""
-    solve(small)
+    save(small)
     suite = small.root / "tests/01_first/test_it.py"
     write(suite, f"{suite.read_text()}\n{damage}\n")
     done = workshop("check", "1")
     assert done.returncode == 1
     *_, first, second = done.stdout.splitlines()
     assert reason in first
-    log = Path(second.removeprefix("What pytest printed is in "))
-    assert log.exists()
+    assert Path(second.removeprefix("What pytest printed is in ")).exists()
     assert "Green:" not in done.stdout
     result = json.loads((small.state / "results" / "01.json").read_text())
     assert result["green"] is False
 
 
-def test_check_without_tests_is_red(workshop: RunWorkshop, small: Repository) -> None:
-    """An empty suite is red."""
-    (small.root / "tests/01_first/test_it.py").write_text("")
-    solve(small)
-    done = workshop("check", "1")
-    assert done.returncode == 1
-    assert "red 1.1 not decided" in done.stdout
-
-
 def test_check_of_a_todo_without_a_test_is_red(
     workshop: RunWorkshop, small: Repository
 ) -> None:
-    """A todo that no test decides is never green, though all that ran passed."""
-    solve(small)
+    """A TODO that no test decides is never green, although all tests passed."""
+    save(small)
     suite = small.root / "tests/01_first/test_it.py"
     write(suite, suite.read_text().replace('"1.2"', '"1.1"'))
     done = workshop("check", "1")
@@ -178,58 +207,89 @@ def test_check_of_a_todo_without_a_test_is_red(
     assert "red 1.2 not decided" in done.stdout
 
 
-def test_check_of_a_step_without_todos(workshop: RunWorkshop) -> None:
-    """Step 0 has nothing to check: it says what to type instead."""
-    done = workshop("check", "0")
-    assert done.returncode == 2
-    assert "python3 -m workshop run 0" in done.stderr
-
-
-@pytest.mark.parametrize("command", [("check", "7"), ("run", "7"), ("check", "-1")])
-def test_no_such_step(workshop: RunWorkshop, command: tuple[str, str]) -> None:
-    """A number that is no step is answered with those there are."""
-    done = workshop(*command)
-    assert done.returncode == 2
-    assert done.stdout == ""
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("check 0", "python3 -m workshop run 0"),
+        (
+            "check 7",
+            "There is no step 7. The steps are: 00_start, 01_first, 02_second.",
+        ),
+        ("reset 0", "Step 00 has nothing to edit."),
+        ("solve 0", "Step 00 has nothing to solve."),
+        ("hint 1.9", "There is no TODO 1.9. There are: 1.1, 1.2."),
+        ("chek 1", "To see what there is: python3 -m workshop --help"),
+        ("check", "To see what there is: python3 -m workshop --help"),
+        ("check one", "To see what there is: python3 -m workshop --help"),
+        ("run 1 --port 70000", "To see what there is: python3 -m workshop --help"),
+    ],
+)
+def test_a_wrong_command_line(workshop: RunWorkshop, command: str, said: str) -> None:
+    """It is answered in one or two lines, which say what to type instead."""
+    done = workshop(*command.split())
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
     assert len(done.stderr.splitlines()) <= 2
 
 
-def test_no_such_step_lists_them(workshop: RunWorkshop) -> None:
-    """It names every step."""
-    assert workshop("check", "7").stderr == (
-        "There is no step 7. The steps are: 00_start, 01_first, 02_second.\n"
-    )
-
-
-@pytest.mark.parametrize(
-    "command", [("chek", "1"), ("check",), ("check", "one"), ("run", "1", "--prot=1")]
-)
-def test_usage_errors_are_two_lines(
-    workshop: RunWorkshop, command: tuple[str, ...]
-) -> None:
-    """What cannot be understood is answered in two lines, with where to look."""
-    done = workshop(*command)
-    assert done.returncode == 2
-    first, second = done.stderr.splitlines()
-    assert first
-    assert second == "To see what there is: python3 -m workshop --help"
-
-
-def test_hints_come_one_by_one(workshop: RunWorkshop) -> None:
-    """Each call shows one more, up to the third."""
-    sketch = "return 6 * 7"
-    first, second, third, fourth = (workshop("hint", "1.1").stdout for _ in range(4))
+def test_hints_come_one_by_one(workshop: RunWorkshop, small: Repository) -> None:
+    """Each call shows one more, up to three; without an id, of the first red TODO."""
+    first, second, third, fourth = (workshop("hint").stdout for _ in range(4))
+    assert first.startswith("TODO 1.1:")  # step 00 has none
     assert "Which number?" in first
     assert "Multiplication." not in first
     assert "Multiplication." in second
-    assert sketch not in second
-    assert sketch in third
+    assert "return 6 * 7" not in second
+    assert "return 6 * 7" in third
     assert fourth == third
-    assert "Which words?" in workshop("hint", "1.2").stdout
+    save(small, HALF)
+    workshop("check", "1")
+    assert workshop("hint").stdout.startswith("TODO 1.2:")
+    save(small)
+    workshop("check", "1")
+    assert "hint 1.1" in workshop("hint").stderr
 
 
-def test_no_such_hint(workshop: RunWorkshop) -> None:
-    """An id that is no todo is answered with those there are."""
-    done = workshop("hint", "1.9")
+COMMANDS = ["check 1", "run 1", "demo", "watch 1", "hint 1.1", "reset 1", "solve 1"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_state_folder_that_cannot_be_written(
+    workshop: RunWorkshop, small: Repository, command: str
+) -> None:
+    """Each command ends with a sentence that names the path."""
+    save(small)
+    small.state.write_text("in the way")
+    done = workshop(*command.split())
     assert done.returncode == 2
-    assert done.stderr == "There is no TODO 1.9. There are: 1.1, 1.2.\n"
+    assert str(small.state) in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) <= 2
+
+
+FULL_DISK = """
+mount -t tmpfs -o size=900k none "$1" && cp -r "$2"/. "$1" && cd "$1" || exit 77
+dd if=/dev/zero of=fill bs=1k 2>/dev/null
+"$3" workshop $4
+status=$?
+cat steps/01_first/app/answer.py
+exit $status
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts a small disk")
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c != "demo"])
+def test_a_full_disk(small: Repository, tmp_path: Path, command: str) -> None:
+    """Each command that remembers something says so, and loses no code."""
+    save(small)
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    words = ["unshare", "--map-root-user", "--mount", "sh", "-c", FULL_DISK, "sh"]
+    words += [str(disk), str(small.root), sys.executable, command]
+    done = subprocess.run(words, capture_output=True, encoding="utf-8")
+    if done.returncode in (1, 77):
+        pytest.skip(f"no disk can be mounted here: {done.stderr}")
+    assert done.returncode == 2, done.stderr
+    assert "The disk is full" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout.endswith(ANSWERED)

@@ -1,16 +1,16 @@
-"""reset, catchup, solve, restore, diff: what is replaced is kept, and can be seen."""
+"""reset, solve, restore and diff: replaced files are kept, and can be compared."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.workshop import kills
 from tests.workshop.conftest import ANSWER, ANSWERED, RunWorkshop, write
 from workshop.core.steps import Repository
 from workshop.learner import saved
@@ -22,6 +22,7 @@ MINE = ANSWERED.replace("six times seven", "mine")
 def mine(small: Repository) -> Path:
     """The app of step 1, as a learner has left it."""
     app = small.root / "steps" / "01_first"
+    write(app / "README.md", "The lesson.\n")
     write(app / "app/answer.py", MINE)
     write(app / "app/notes/more.py", "notes = 1\n")
     (app / "app/answer.txt").write_bytes(b"no \xff text")
@@ -29,152 +30,144 @@ def mine(small: Repository) -> Path:
     return app
 
 
-def test_reset_makes_the_starter_and_keeps_what_was_there(
+def test_reset_makes_the_starter_and_keeps_the_files(
     workshop: RunWorkshop, small: Repository, mine: Path
 ) -> None:
-    """The app is as at the start; all that it had is in the folder that it names."""
+    """The step is as at its start, and all files are in the folder that it names."""
     before = saved.contents(mine)
     workshop("check", "1")
     done = workshop("reset", "1")
     assert done.returncode == 0
+    assert done.stdout.endswith("Read steps/01_first/README.md\n")
     assert (mine / "app/answer.py").read_text() == ANSWER
     assert not (mine / "app/notes/more.py").exists()
     assert (mine / "jobs.jsonl").exists()
     assert (mine / "step.toml").exists()
-    where = small.root / done.stdout.splitlines()[1]
-    assert saved.contents(where) == before
-    state = next(line for line in workshop().stdout.splitlines() if "01" in line)
-    assert "not started" in state
-    # Again, there is nothing to do, and nothing to keep.
-    assert "nothing had to be replaced" in workshop("reset", "1").stdout
+    assert saved.contents(small.root / done.stdout.splitlines()[1]) == before
+    assert "not started" in workshop().stdout.splitlines()[2]
+    assert workshop().stdout.endswith("Type next:  python3 -m workshop run 1\n")
+    # The second time, there is nothing to do and nothing to keep.
+    assert "Nothing had to be replaced" in workshop("reset", "1").stdout
     assert len(saved.copies(small)) == 1
 
 
-def test_restore_brings_it_back(workshop: RunWorkshop, mine: Path) -> None:
-    """The latest copy, or one by its name; what that replaces is kept too."""
+def test_restore_brings_files_back(workshop: RunWorkshop, mine: Path) -> None:
+    """It takes the latest copy, or one by its name, and keeps what it replaces."""
+    assert "There is no copy yet" in workshop("restore").stderr
     before = saved.contents(mine)
-    name = workshop("reset", "1").stdout.split()[-1]
-    workshop("solve", "1")
+    workshop("reset", "1")
+    [listed] = workshop("restore", "--list").stdout.splitlines()
+    name, step = listed.split()
+    assert step == "01_first"
+    assert workshop("solve", "1").returncode == 0
+    assert workshop("check", "1").returncode == 0
     assert workshop("restore", name).returncode == 0
     assert saved.contents(mine) == before
     workshop("restore")
     assert (mine / "app/answer.py").read_text() == ANSWERED
-    listed = workshop("restore", "--list").stdout.splitlines()
-    assert listed[0] == f"{name}  01_first"
-    assert len(listed) == 4
-
-
-def test_restore_without_a_copy(workshop: RunWorkshop, mine: Path) -> None:
-    """It says what makes copies, or how to see those there are."""
-    done = workshop("restore")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "no copy yet" in done.stderr
-    workshop("reset", "1")
+    assert len(workshop("restore", "--list").stdout.splitlines()) == 4
     assert "restore --list" in workshop("restore", "of_this_name").stderr
-
-
-def test_catchup_goes_to_the_start_of_a_step(workshop: RunWorkshop, mine: Path) -> None:
-    """Whatever was done in any step, the next thing to do is that step."""
-    done = workshop("catchup", "2")
-    assert done.returncode == 0
-    assert "Read steps/02_second/README.md" in done.stdout
-    assert (mine / "app/answer.py").read_text() == MINE
-    assert workshop().stdout.endswith("Type next:  python3 -m workshop run 2\n")
-    workshop("catchup", "1")
-    assert (mine / "app/answer.py").read_text() == ANSWER
-
-
-def test_solve_makes_it_green(workshop: RunWorkshop, mine: Path) -> None:
-    """The solution is in place, and its check is green."""
-    assert workshop("solve", "1").returncode == 0
-    assert (mine / "app/answer.py").read_text() == ANSWERED
-    assert workshop("check", "1").returncode == 0
-
-
-@pytest.mark.parametrize("command", ["reset", "catchup", "solve"])
-def test_nothing_to_edit(workshop: RunWorkshop, command: str) -> None:
-    """Step 0 has no starter and no solution of its own."""
-    done = workshop(command, "0")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("Step 00 has nothing to")
 
 
 def test_a_changed_solution_changes_nothing(
     workshop: RunWorkshop, small: Repository, mine: Path
 ) -> None:
-    """A starter that cannot be made for certain is not made at all."""
+    """A starter that can't be made for certain isn't made at all."""
     write(small.root / "solutions/01_first/app/answer.py", ANSWERED + "\nmore = 1\n")
     before = saved.contents(mine)
     done = workshop("reset", "1")
     assert done.returncode == 2
-    assert "not as the workshop ships it" in done.stderr
+    assert "solutions/starters.json" in done.stderr
     assert saved.contents(mine) == before
     assert saved.copies(small) == []
 
 
-class Killed(BaseException):
-    """Stands for kill -9: nothing of the program runs after it."""
-
-
-def test_an_end_at_any_moment_loses_nothing(
-    small: Repository, mine: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("with_git", [True, False])
+def test_a_folder_that_was_deleted(
+    workshop: RunWorkshop, small: Repository, mine: Path, with_git: bool
 ) -> None:
-    """Ended before any of its steps on the disk, reset leaves each file old or new.
+    """Every command says so, and reset brings back all of it, with the help of git."""
+    before = {path: path.read_bytes() for path in mine.glob("[Rs]*[dl]")}
+    if with_git:
+        git = ["git", "-c", "user.name=a", "-c", "user.email=b"]
+        for command in ("init", "add .", "commit -m all"):
+            subprocess.run([*git, *command.split()], cwd=small.root, check=True)
+    shutil.rmtree(mine)
+    for command in ("", "check 1", "run 2", "hint", "diff 1", "solve 1", "watch 1"):
+        done = workshop(*command.split())
+        assert done.returncode == 2
+        assert done.stderr == (
+            "The folder steps/01_first is missing. "
+            "To bring it back: python3 -m workshop reset 1\n"
+        )
+    done = workshop("reset", "1")
+    assert (mine / "app/answer.py").read_text() == ANSWER
+    if with_git:
+        assert done.returncode == 0
+        assert all((path.read_bytes() == before[path]) for path in before)
+        for file in ("step.toml", "app/answer.py"):
+            (mine / file).unlink()
+            assert f"steps/01_first/{file} is missing." in workshop("check", "1").stderr
+            assert workshop("reset", "1").returncode == 0
+            assert (mine / file).exists()
+    else:
+        assert done.returncode == 2
+        assert "steps/01_first/README.md and steps/01_first/step.toml" in done.stderr
+        assert "fresh download" in done.stderr
 
-    And once a file is new, all of the old ones are in a copy.
+
+@pytest.mark.parametrize("after", [0.0, 0.02, 0.1])
+@pytest.mark.parametrize("command", ["reset", "solve", "restore"])
+def test_a_kill_halfway_loses_nothing(
+    small: Repository, command: str, after: float
+) -> None:
+    """Each file is old or new as a whole; once one is new, the old ones are in a copy.
+
+    The kill comes some seconds after the first write; kills.py tries more moments.
     """
+    figures = kills.Figures()
+    figures.count(*kills.replacement_killed(small, command, small.step(1), after))
+    assert (figures.damaged, figures.left) == (0, 0)
+
+
+def test_a_write_that_fails_halfway(
+    small: Repository, mine: Path, workshop: RunWorkshop
+) -> None:
+    """The message says where the files are and how to bring them back."""
     before = saved.contents(mine)
-    after = saved.starters.read(small, small.step(1))
-    allowed = 0
-
-    def until_killed(name: str) -> None:
-        real: Callable[..., Any] = getattr(Path, name)
-
-        def call(path: Path, *arguments: Any, **options: Any) -> Any:
-            nonlocal allowed
-            allowed -= 1
-            if allowed < 0:
-                if name == "write_bytes":  # The worst moment: in the middle.
-                    real(path, arguments[0][: len(arguments[0]) // 2])
-                raise Killed
-            return real(path, *arguments, **options)
-
-        monkeypatch.setattr(Path, name, call)
-
-    for name in ("write_bytes", "replace", "rename", "unlink", "mkdir"):
-        until_killed(name)
-    moments = 0
-    killed = True
-    while killed:
-        allowed = 1000
-        saved.replace(small, small.step(1), before, "again")
-        copies = len(saved.copies(small))
-        allowed, killed = moments, False
-        try:
-            saved.reset(small, small.step(1))
-        except Killed:
-            killed = True
-        moments += 1
-        now = saved.contents(mine)
-        assert all(now[name] in (before.get(name), after.get(name)) for name in now)
-        made = [saved.contents(copy.folder) for copy in saved.copies(small)[copies:]]
-        assert all(copy == before for copy in made)
-        assert made or now == before
-    assert now == after
-    assert moments > 10
+    (mine / "app/answer.py").unlink()
+    write(mine / "app/answer.py/in/the_way.py", "")
+    done = workshop("solve", "1")
+    assert done.returncode == 2
+    assert "Only a part of steps/01_first was replaced" in done.stderr
+    shutil.rmtree(mine / "app/answer.py")
+    assert workshop(*done.stderr.split("workshop ")[-1].split()).returncode == 0
+    del before["app/answer.py"]
+    assert before.items() <= saved.contents(mine).items()
 
 
-def test_diff_only_when_green(workshop: RunWorkshop, mine: Path) -> None:
-    """Before, it would give the answer away: it says how to see it all the same."""
+def test_diff(workshop: RunWorkshop, mine: Path) -> None:
+    """It shows the solution once the step is green, or with --spoil; or one file."""
     done = workshop("diff", "1")
     assert (done.returncode, done.stdout) == (2, "")
     assert "diff 1 --spoil" in done.stderr
     spoiled = workshop("diff", "1", "--spoil").stdout
     assert '-    return "mine"\n+    return "six times seven"\n' in spoiled
-    assert "answer()" not in spoiled.replace("def answer()", "")
-    workshop("solve", "1")
-    workshop("check", "1")
-    assert "are alike" in workshop("diff").stdout
+    assert "-notes = 1" in spoiled
+    for name in ("more.py", "app/notes/more.py", "steps/01_first/app/notes/more.py"):
+        one = workshop("diff", "1", name, "--spoil").stdout
+        assert "-notes = 1" in one
+        assert "mine" not in one
+    assert "app/answer.py" in workshop("diff", "1", "no.py", "--spoil").stderr
+
+
+def test_diff_after_solve(workshop: RunWorkshop, mine: Path) -> None:
+    """The app is its solution then, so the learner's own code is compared."""
+    name = workshop("solve", "1").stdout.split("restore ")[1].split()[0]
+    shown = workshop("diff", "1", "--spoil").stdout
+    assert shown.startswith("steps/01_first is the same as its solution.\n")
+    assert f"--- .workshop/saved/{name}/01_first/app/answer.py" in shown
+    assert '-    return "mine"\n+    return "six times seven"\n' in shown
 
 
 def test_diff_between_steps(workshop: RunWorkshop) -> None:
@@ -185,42 +178,24 @@ def test_diff_between_steps(workshop: RunWorkshop) -> None:
     shown = workshop("diff", "1", "2", "--spoil").stdout
     assert "+++ solutions/02_second/app/more.py" in shown
     assert "answer.py" not in shown
+    shown = workshop("diff", "1", "2", "server.py", "--spoil").stdout
+    assert (
+        shown == "solutions/01_first and solutions/02_second have the same server.py.\n"
+    )
 
 
-def test_diff_side_by_side(small: Repository, mine: Path) -> None:
-    """Where the terminal is wide, both stand beside each other."""
-    done = subprocess.run(
+@pytest.mark.skipif(os.name != "posix", reason="a terminal of POSIX")
+def test_diff_on_a_terminal_uses_a_pager(small: Repository, mine: Path) -> None:
+    """The pager is the one of the environment."""
+    paged = small.root / "paged.txt"
+    ours, theirs = os.openpty()
+    subprocess.run(
         [sys.executable, str(small.root / "workshop"), "diff", "1", "--spoil"],
-        env={**os.environ, "FORCE_COLOR": "1", "NO_COLOR": "1", "COLUMNS": "160"},
-        capture_output=True,
-        text=True,
+        stdin=theirs,
+        stdout=theirs,
+        env={**os.environ, "TERM": "xterm", "PAGER": f"cat > '{paged}'"},
         check=True,
     )
-    line = next(line for line in done.stdout.splitlines() if "mine" in line)
-    assert line.index("six times seven") >= 80
-
-
-def test_hint_of_the_first_red_todo(workshop: RunWorkshop, small: Repository) -> None:
-    """Without an id, the hint is for what is red where the learner is."""
-    assert workshop("hint").stdout.startswith("TODO 1.1:")  # Step 00 has none.
-    write(small.root / "steps/01_first/app/answer.py", MINE)
-    workshop("check", "1")
-    assert workshop("hint").stdout.startswith("TODO 1.2:")
-    workshop("solve", "1")
-    workshop("check", "1")
-    done = workshop("hint")
-    assert done.returncode == 2
-    assert "hint 1.1" in done.stderr
-
-
-def test_a_file_that_was_deleted(workshop: RunWorkshop, small: Repository) -> None:
-    """check says which file is missing, and what brings it back; that does."""
-    file = small.root / "steps/01_first/app/answer.py"
-    before = file.read_bytes()
-    file.unlink()
-    done = workshop("check", "1")
-    assert done.returncode == 2
-    assert "steps/01_first/app/answer.py is missing." in done.stderr
-    assert "python3 -m workshop reset 1" in done.stderr
-    assert workshop("reset", "1").returncode == 0
-    assert file.read_bytes() == before
+    os.close(theirs)
+    os.close(ours)
+    assert "six times seven" in paged.read_text()

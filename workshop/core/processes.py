@@ -144,7 +144,7 @@ def keep() -> None:
         if _keeper is None or _keeper.poll() is not None:
             _keeper = subprocess.Popen(  # type: ignore[call-overload]
                 [sys.executable, "-m", "workshop.core.keeper", OURS],
-                cwd=Path(__file__).parent.parent,
+                cwd=Path(__file__).parents[2],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
