@@ -1,329 +1,180 @@
-"""run and demo: the app is served, the terminal's signals reach it, nothing is left."""
+"""run and demo: the app is served, Ctrl+C always ends it, and nothing is left."""
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
-from tests.workshop.conftest import RunWorkshop
+from tests.workshop import kills
+from tests.workshop.conftest import RunWorkshop, until, write
 from workshop.core import processes
-from workshop.core.environment import ROOT
-from workshop.core.errors import WorkshopError
 from workshop.core.steps import Repository
 from workshop.learner import serving
-
-ONE_PRESS = 1.0
-"""Seconds within which SAJE takes a second signal for the same press of Ctrl+C."""
-DEADLINE = 20.0
 
 pytestmark = pytest.mark.skipif(
     os.name != "posix", reason="signals are sent as a POSIX terminal does"
 )
 
+Started = Callable[..., subprocess.Popen[bytes]]
+
+DEAF = """
+    @app.main_process_ready
+    async def ready(app: Sanic) -> None:
+        import signal
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        print("deaf", flush=True)
+
+    return app
+"""
+
 
 @pytest.fixture
 def port() -> int:
     """A port that is free."""
-    with socket.socket() as probe:
-        probe.bind((serving.HOST, 0))
-        return int(probe.getsockname()[1])
-
-
-def info(port: int) -> dict[str, Any] | None:
-    """What the app answers; None while it does not."""
-    connection = http.client.HTTPConnection(serving.HOST, port, timeout=2)
-    try:
-        connection.request("GET", "/v1/info")
-        answer: dict[str, Any] = json.load(connection.getresponse())
-    except OSError:
-        return None
-    finally:
-        connection.close()
-    return answer
-
-
-def wait_until_up(tmp_path: Path) -> Path:
-    """Wait until Sanic can be stopped (see SERVER); return the file of the output."""
-    log = tmp_path / "output.txt"
-
-    def is_up() -> bool:
-        text = log.read_text()
-        return "No change needed" in text and text.count("Worker ready") == 2
-
-    until(is_up, "two servers")
-    return log
-
-
-def until(condition: Callable[[], object], what: str) -> None:
-    """Wait for a condition; fail, saying what was awaited, after a deadline."""
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {DEADLINE} s"
-        time.sleep(0.02)
-
-
-def assert_ended_well(status: int, log: Path) -> None:
-    """Make sure that Sanic ended as it does after Ctrl+C.
-
-    Now and then Sanic itself stumbles: its signal handler talks to its Manager over
-    the connection that the code it interrupted was using.
-    """
-    text = log.read_text()
-    if "Experienced exception while trying to serve" not in text:
-        assert status == 0
-        assert "Traceback" not in text
-    assert "Server Stopped" in text
-
-
-Started = Callable[..., subprocess.Popen[str]]
+    return processes.free_port()
 
 
 @pytest.fixture
-def started(small: Repository, tmp_path: Path) -> Iterator[Started]:
-    """Start a command line of the small workshop in a terminal-like process group.
+def log(tmp_path: Path) -> Path:
+    """The file that gets the output of what is started."""
+    return tmp_path / "output.txt"
 
-    Afterwards no process of it may be left.
-    """
+
+@pytest.fixture
+def started(small: Repository, log: Path) -> Iterator[Started]:
+    """Start a command in a process group of its own. At the end none may be left."""
     running = []
-    output = tmp_path / "output.txt"
 
-    def start(*arguments: str) -> subprocess.Popen[str]:
-        with output.open("w") as file:
+    def start(*command: str) -> subprocess.Popen[bytes]:
+        with log.open("wb") as file:
             process = subprocess.Popen(
-                [sys.executable, str(small.root / "workshop"), *arguments],
-                cwd=tmp_path,
+                [sys.executable, *command],
+                cwd=small.root / "steps/01_first",
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                text=True,
             )
         running.append(process)
         return process
 
-    def of_small() -> list[psutil.Process]:
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if Path(process.cwd()).is_relative_to(small.root):
-                    found.append(process)
-            except (psutil.Error, OSError):
-                continue
-        return found
-
     yield start
     for process in running:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
         process.wait()
-    # The Manager and multiprocessing's resource tracker end a moment after Sanic.
-    deadline = time.monotonic() + 5
-    while (left := of_small()) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    for process_left in left:
-        process_left.kill()
-    assert not left
+    until(lambda: not kills.family(small.root), lambda: kills.family(small.root))
 
 
-def test_run_is_served_and_ends_by_one_ctrl_c(
-    started: Started, port: int, tmp_path: Path
-) -> None:
-    """Ctrl+C reaches Sanic as in a terminal, and its status is the runner's."""
-    process = started("run", "1", "--port", str(port))
-    log = wait_until_up(tmp_path)
+def is_up(log: Path) -> bool:
+    """Return whether Sanic can be stopped (see SERVER)."""
+    text = log.read_text()
+    return "No change needed" in text and text.count("Worker ready") == 2
+
+
+def press_ctrl_c(process: subprocess.Popen[bytes]) -> None:
+    """Signal a whole process group, as a terminal does."""
     os.killpg(process.pid, signal.SIGINT)
-    assert_ended_well(process.wait(DEADLINE), log)
 
 
-def test_run_0_counts_as_read(
-    started: Started, port: int, tmp_path: Path, workshop: RunWorkshop
+def test_run_ends_with_one_ctrl_c(
+    started: Started, port: int, log: Path, workshop: RunWorkshop
 ) -> None:
-    """Step 00 has no todo: to have run it is all there is to do."""
-    process = started("run", "0", "--port", str(port))
-    wait_until_up(tmp_path)
-    os.killpg(process.pid, signal.SIGINT)
-    process.wait(DEADLINE)
-    after = workshop().stdout
-    assert re.search(r"00.*read", after)
-    assert "python3 -m workshop run 1" in after
+    """Its status is Sanic's. Step 00 has no TODO, so then it counts as read."""
+    process = started("../../workshop", "run", "0", "--port", str(port))
+    until(lambda: is_up(log), log.read_text)
+    press_ctrl_c(process)
+    assert process.wait(60) == 0
+    assert "Server Stopped" in log.read_text()
+    assert re.search(r"00.*read", workshop().stdout)
+
+
+@pytest.mark.parametrize("presses", [1, 2])
+def test_run_of_an_app_that_ignores_ctrl_c(
+    started: Started, port: int, log: Path, small: Repository, presses: int
+) -> None:
+    """It is killed after a while; at a second Ctrl+C, at once."""
+    server = small.root / "steps/01_first/server.py"
+    write(server, server.read_text().replace("\n    return app\n", DEAF))
+    if presses == 1:
+        runner = small.root / "workshop/learner/serving.py"
+        write(runner, runner.read_text().replace("GRACE = 15.0", "GRACE = 1.0"))
+    process = started("../../workshop", "run", "1", "--port", str(port))
+    until(lambda: "deaf" in log.read_text() and is_up(log), log.read_text)
+    press_ctrl_c(process)
+    if presses == 2:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(2)
+        press_ctrl_c(process)
+    process.wait(10)
+    until(lambda: not kills.family(small.root), lambda: kills.family(small.root))
+    assert "so it was killed" in log.read_text()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_demo(
-    started: Started,
-    port: int,
-    tmp_path: Path,
-    small: Repository,
-    number: signal.Signals,
+    started: Started, port: int, log: Path, small: Repository, number: signal.Signals
 ) -> None:
-    """It prints what to paste once it answers, keeps its data apart, and ends."""
-    process = started("demo", "--port", str(port))
-    log = wait_until_up(tmp_path)
-    until(lambda: log.read_text().count("\ncurl ") == 3, "three curl lines")
-    answer = info(port)
-    assert answer is not None
-    assert answer["db"] == str(small.state / "demo" / "jobs.jsonl")
+    """It prints commands to paste once it answers, keeps its data apart, and ends."""
+    process = started("../../workshop", "demo", f"--port={port}", "--host=0.0.0.0")
+    until(lambda: log.read_text().count("\ncurl ") == 3 and is_up(log), log.read_text)
+    answer = serving.info(port)
+    assert answer == {"db": str(small.state / "demo" / "jobs.jsonl")}
     post = next(x for x in log.read_text().splitlines() if x.startswith("curl"))
+    assert f" http://127.0.0.1:{port}/" in post
     assert json.loads(shlex.split(post)[-1])["task"] == "hello"
-    os.killpg(process.pid, number)
-    assert_ended_well(process.wait(DEADLINE), log)
+    process.send_signal(number)
+    assert process.wait(60) == 0
 
 
 def test_demo_that_cannot_start_says_so(
-    started: Started, port: int, tmp_path: Path, small: Repository
+    started: Started, port: int, log: Path, small: Repository
 ) -> None:
-    """An app that breaks at its start is told from one that is slow."""
-    (small.root / "solutions/02_second/server.py").write_text("raise SystemExit(3)")
-    process = started("demo", "--port", str(port))
-    assert process.wait(DEADLINE) == 2
-    assert "The demo did not start" in (tmp_path / "output.txt").read_text()
+    """An app that breaks at its start isn't waited for."""
+    write(small.root / "solutions/02_second/server.py", "raise SystemExit(3)")
+    process = started("../../workshop", "demo", "--port", str(port))
+    assert process.wait(60) == 2
+    assert "The demo did not start" in log.read_text()
 
 
-def test_port_taken_names_the_process(port: int) -> None:
-    """The message has the pid of whoever listens, and another port to choose."""
-    with socket.create_server((serving.HOST, port)), pytest.raises(WorkshopError) as e:
-        serving.require_port(port)
-    assert f"(pid {os.getpid()}, in {Path.cwd()})" in str(e.value)
-    assert f"kill {os.getpid()}" in str(e.value)
-    assert f"--port {port + 1}" in str(e.value)
-
-
-def test_port_taken_is_said_before_anything_starts(
-    workshop: RunWorkshop, port: int
+@pytest.mark.parametrize("how", ["running", "suspended", "killed"])
+def test_a_port_that_is_taken(
+    started: Started, port: int, log: Path, workshop: RunWorkshop, how: str
 ) -> None:
-    """run and demo both look first."""
-    with socket.create_server((serving.HOST, port)):
-        for command in (("run", "1"), ("demo",)):
-            done = workshop(*command, "--port", str(port))
-            assert done.returncode == 2
-            assert done.stdout == ""
-            assert done.stderr.startswith(f"Port {port} is taken by ")
-
-
-def test_left_over_servers_are_named(
-    started: Started, port: int, tmp_path: Path, workshop: RunWorkshop
-) -> None:
-    """kill -9 of Sanic leaves its servers; the command we print ends all of them."""
-    process = started("run", "1", "--port", str(port))
-    wait_until_up(tmp_path)
+    """The message says who has it, and its command ends all of them."""
+    process = started("-m", *serving.sanic_command(port)[2:])
+    until(lambda: is_up(log), log.read_text)
     below = psutil.Process(process.pid).children(recursive=True)
-    process.kill()
-    process.wait()
-    message = workshop("run", "1", "--port", str(port)).stderr
-    assert "what a killed Sanic left behind" in message
-    advice = next(x for x in message.splitlines() if x.startswith("End it with: "))
-    pids = {int(pid) for pid in advice.split("kill ")[1].split()}
-    assert pids == {p.pid for p in below if processes.is_alive(p)}
+    if how == "suspended":  # as by Ctrl+Z
+        os.killpg(process.pid, signal.SIGSTOP)
+        until(lambda: below[0].status() == "stopped", lambda: below)
+    elif how == "killed":
+        process.kill()
+        process.wait()
+    for command in ("run 1", "demo"):
+        done = workshop(*command.split(), "--port", str(port))
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith(f"Port {port} is ")
+        assert done.stderr.endswith(f"--port {port + 1}\n")
+    words = {"running": f"(pid {process.pid}, in ", "killed": "left behind"}
+    assert words.get(how, "was suspended") in done.stderr
+    advice = next(x for x in done.stderr.splitlines() if x.startswith("End it with: "))
     subprocess.run(shlex.split(advice.removeprefix("End it with: ")), check=True)
-    until(lambda: not any(map(processes.is_alive, below)), "their end")
+    process.wait(60)
+    until(lambda: not any(map(processes.is_alive, below)), lambda: below)
 
 
-@pytest.mark.parametrize("port_number", ["0", "70000", "eighty"])
-def test_impossible_ports(workshop: RunWorkshop, port_number: str) -> None:
-    """They are refused by the command line."""
-    done = workshop("run", "1", "--port", port_number)
+def test_an_address_of_another_machine(workshop: RunWorkshop, port: int) -> None:
+    """The message says which options to change."""
+    done = workshop("run", "1", "--port", str(port), "--host", "192.0.2.1")
     assert done.returncode == 2
-    assert len(done.stderr.splitlines()) == 2
-
-
-def hanging_suite(small: Repository, tmp_path: Path) -> Path:
-    """Make step 1's test start a process of its own group, and wait for ever.
-
-    Returns: the file that will have the process's id.
-    """
-    file = tmp_path / "pid.txt"
-    suite = small.root / "tests/01_first/test_it.py"
-    suite.write_text(
-        suite.read_text()
-        + f"""
-
-@pytest.mark.todo("1.1")
-def test_hang(app):
-    import pathlib, subprocess, sys
-    command = [sys.executable, "-c", "import time; time.sleep(300)"]
-    process = subprocess.Popen(command, start_new_session=True)
-    part = pathlib.Path({str(file)!r} + ".part")
-    part.write_text(str(process.pid))
-    part.rename({str(file)!r})
-    process.wait()
-"""
-    )
-    return file
-
-
-@pytest.mark.parametrize(
-    ("command", "number"),
-    [
-        (("check", "1"), signal.SIGINT),
-        (("check", "1"), signal.SIGTERM),
-        (("check", "1"), signal.SIGHUP),
-        (("verify",), signal.SIGINT),
-    ],
-)
-def test_ctrl_c_leaves_no_process(
-    started: Started,
-    tmp_path: Path,
-    small: Repository,
-    number: signal.Signals,
-    command: tuple[str, ...],
-) -> None:
-    """check and verify, interrupted, end pytest and all below it."""
-    file = hanging_suite(small, tmp_path)
-    process = started(*command)
-    until(file.exists, "the test's own process")
-    below = psutil.Process(int(file.read_text()))
-    os.killpg(process.pid, number)
-    assert process.wait(DEADLINE) == 130
-    assert not processes.is_alive(below)
-    text = (tmp_path / "output.txt").read_text()
-    assert "Traceback" not in text
-    assert text.endswith("Stopped.\n")
-
-
-def test_a_second_ctrl_c_ends_a_start_that_was_cut_short(
-    port: int, tmp_path: Path
-) -> None:
-    """Sanic may wait without end for servers that never came up. Then it kills."""
-    repository = Repository(ROOT)
-    app = repository.solution(repository.steps()[-1])
-    log = tmp_path / "output.txt"
-    env = {"SANIC_SAJE_DB": str(tmp_path / "jobs.jsonl")}
-    with log.open("wb") as file:
-        process = processes.start(serving.sanic_command(port), app, env, file)
-    try:
-        # Two Managers, two servers, and the worker.
-        until(lambda: len(spawned(process.pid)) == 5, "five processes")
-        family = spawned(process.pid)
-        processes.send_signal(process, signal.SIGINT, to_group=True)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(ONE_PRESS + 0.5)  # it may also end by itself
-        if process.poll() is None:
-            processes.send_signal(process, signal.SIGINT, to_group=True)
-        process.wait(DEADLINE)
-        until(lambda: not any(map(processes.is_alive, family)), "their end")
-    finally:
-        processes.stop(process, 0)
-
-
-def spawned(pid: int) -> list[psutil.Process]:
-    """Return the processes that multiprocessing has spawned below one."""
-    found = []
-    for process in psutil.Process(pid).children():
-        with suppress(psutil.NoSuchProcess):
-            if any("spawn_main" in word for word in process.cmdline()):
-                found.append(process)
-    return found
+    assert f"No app can listen on 192.0.2.1, port {port}: " in done.stderr
+    assert "--host" in done.stderr
