@@ -56,12 +56,13 @@ def check(
     with processes.interrupted_by_termination():
         checkup = Checkup(repository, step, app, todo)
         checkup.run()
-    if checkup.green and todo:
-        command = f"python3 -m workshop check {step.number}"
-        say(console(), f"Now test the whole step: {command}")
-    elif checkup.green and not solution:
+    if not checkup.result.green:
+        return 1
+    if todo:
+        say(console(), f"The whole step: python3 -m workshop check {step.number}")
+    elif not solution:
         say(console(), what_is_next(repository, step))
-    return 0 if checkup.green else 1
+    return 0
 
 
 def require_todos(repository: Repository, step: Step) -> None:
@@ -103,7 +104,6 @@ class Checkup:
         self, repository: Repository, step: Step, app: Path, todo: str | None = None
     ) -> None:
         """Take what `check` takes, and the folder of the app."""
-        mine = app == repository.starter(step) and not todo
         self._repository = repository
         self._step = step
         self._app = app
@@ -111,8 +111,8 @@ class Checkup:
         self.fingerprint = results.fingerprint(app)
         self._titles = {t.id: t.title for t in step.todos if todo in (None, t.id)}
         self._earlier = [] if todo else repository.steps()[1 : step.number]
-        self._before = results.load(repository, step) if mine else None
-        self._is_saved = mine
+        self._is_saved = app == repository.starter(step) and not todo
+        self._before = results.load(repository, step) if self._is_saved else None
         self._began = time.monotonic()
         self._runs: list[SuiteRun] = []
         self._ended: set[str] = set()
@@ -154,13 +154,14 @@ class Checkup:
                             return False
         finally:
             stop_all(self._runs, GRACE)
-        for todo in self._untested:
-            say_line(out, True, f"{todo} not decided, because its tests didn't run")
+        for todo in self._titles:
+            if todo not in self._decided:
+                say_line(out, True, f"{todo} not decided, because its tests didn't run")
         if self._is_saved:
-            results.save(self._repository, self._step, self._result())
+            results.save(self._repository, self._step, self.result)
         for failure in self._failures[:1]:
             say(out, f"\n{failure.message}")
-        say(out, f"\n{self._summary()}")
+        say(out, f"\n{self._summary(self.result)}")
         return True
 
     def _start(self) -> None:
@@ -218,11 +219,6 @@ class Checkup:
         return line
 
     @property
-    def _untested(self) -> list[str]:
-        """The TODOs that aren't decided, because a test of theirs did not run."""
-        return [todo for todo in self._titles if todo not in self._decided]
-
-    @property
     def _failures(self) -> list[Record]:
         """All failures, those of the step first, in the order of its TODOs."""
         names = [name for name in self._red if name not in self._titles]
@@ -236,30 +232,26 @@ class Checkup:
         return next((run for run in self._runs if run.broken()), None)
 
     @property
-    def green(self) -> bool:
-        """Whether every test ran and passed."""
-        return not (self._broken or self._failures or self._untested)
-
-    def _result(self) -> Result:
-        """Return what to remember."""
-        red = [t for t in self._titles if self._red[t] or t in self._untested]
+    def result(self) -> Result:
+        """What the tests have found, after their end."""
+        red = [t for t in self._titles if self._red[t] or t not in self._decided]
         suites = [step.name for step in self._earlier if self._red[step.name]]
-        return Result(self.fingerprint, self.green, tuple(red), tuple(suites))
+        green = not (self._broken or self._failures or red)
+        return Result(self.fingerprint, green, tuple(red), tuple(suites))
 
-    def _summary(self) -> str:
+    def _summary(self, result: Result) -> str:
         """Return one or two lines that sum up the tests."""
+        seconds = f"{time.monotonic() - self._began:.1f} s"
         if broken := self._broken:
             return (
                 f"The tests did not run to the end: {broken.broken()}.\n"
                 f"What pytest printed is in {broken.log}"
             )
-        seconds = f"{time.monotonic() - self._began:.1f} s"
-        if self.green:
+        if result.green:
             total = sum(len(run.records) for run in self._runs)
             return f"Green: {total} tests passed ({seconds})."
-        result = self._result()
-        before = ", but an earlier step is red" if result.red_suites else ""
         total = len(self._titles)
+        before = ", but an earlier step is red" if result.red_suites else ""
         green = f"{total - len(result.red_todos)} of {total} TODOs are green{before}"
         return f"Red: {green} ({seconds})."
 

@@ -28,7 +28,7 @@ def mine(repository: Repository, step: Step, file: str | None, spoil: bool) -> N
     Args:
         repository: The workshop.
         step: The step.
-        file: The only file to compare, or None for all.
+        file: The only file to compare. Its path may be shortened, or begin at the root.
         spoil: Whether to show the solution before the step is green.
 
     Raises:
@@ -39,13 +39,11 @@ def mine(repository: Repository, step: Step, file: str | None, spoil: bool) -> N
     if not spoil:
         require_green(repository, [step], f"diff {step.number}")
     ours, theirs = repository.starter(step), repository.solution(step)
-    if saved.contents(ours) == saved.contents(theirs):
+    copies = [copy for copy in saved.copies(repository) if copy.step == step.name]
+    if copies and saved.contents(ours) == saved.contents(theirs):
         say(console(), f"steps/{step.name} is the same as its solution.")
-        copies = [copy for copy in saved.copies(repository) if copy.step == step.name]
-        if not copies:
-            return
-        ours = copies[-1].folder
         say(console(), f"This compares your latest copy of it, {copies[-1].name}.")
+        ours = copies[-1].folder
     show(repository.root, ours, theirs, file)
 
 
@@ -74,17 +72,7 @@ def require_green(repository: Repository, steps: list[Step], command: str) -> No
 
 
 def show(root: Path, old: Path, new: Path, file: str | None) -> None:
-    """Print the differences of two apps, on a terminal page by page.
-
-    Args:
-        root: The folder that is left out of the paths.
-        old: The folder of one app.
-        new: The folder of the other.
-        file: The only file to compare. Its path may be shortened, or begin at the root.
-
-    Raises:
-        WorkshopError: There is no such file.
-    """
+    """Print how two apps, or one file of them, differ; on a terminal page by page."""
     ours, theirs = app_files(old), app_files(new)
     names = sorted(ours.keys() | theirs.keys())
     if file is not None:

@@ -13,7 +13,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import datetime
-from importlib import metadata
 from pathlib import Path
 from urllib.request import getproxies_environment, proxy_bypass
 
@@ -28,8 +27,8 @@ from workshop.learner import serving
 
 CURL = 5
 """Seconds that curl may take to reach this machine."""
-DISK = 200_000_000
-"""Bytes that should be free. The packages take about half of them."""
+DISK = 200
+"""Megabytes that should be free. The packages take about half of them."""
 
 Check = Callable[[Repository], str]
 """Returns what it found, or raises WorkshopError with what is wrong and what to do."""
@@ -37,10 +36,6 @@ Check = Callable[[Repository], str]
 
 def doctor(repository: Repository, report: bool) -> int:
     """Try everything that the workshop needs, and print a line for each check.
-
-    Args:
-        repository: The workshop.
-        report: Whether to add a block of text for the instructor.
 
     Returns:
         The exit status, which is 0 if nothing is wrong.
@@ -72,23 +67,15 @@ def about(repository: Repository) -> list[str]:
     digest = hashlib.sha256()
     for folder in ("solutions", "tests", "workshop"):
         digest.update(results.fingerprint(repository.root / folder).encode())
-    packages = ("sanic", "sanic-ext", "uvloop", "pydantic")
-    installed = {
-        d.name: d.version for d in metadata.distributions() if d.name in packages
-    }
     memory = psutil.virtual_memory().total / 2**30
-    states = [
-        f"  {step.number:02} {results.standing(repository, step).text}"
-        for step in repository.steps()
-    ]
+    steps = repository.steps()
     return [
         f"Time: {datetime.now().astimezone().isoformat(timespec='seconds')}",
         f"System: {platform.platform()}, {os.cpu_count()} cores, {memory:.0f} GiB",
         f"Python: {platform.python_version()}, {sys.executable}",
-        "Packages: " + ", ".join(f"{n} {installed.get(n, 'none')}" for n in packages),
         f"Workshop: {digest.hexdigest()[:12]}",
         f"Step: {results.here(repository):02}",
-        *states,
+        *(f"  {s.number:02} {results.standing(repository, s).text}" for s in steps),
     ]
 
 
@@ -103,24 +90,22 @@ def packages(repository: Repository) -> str:
 
 
 def disk(repository: Repository) -> str:
-    """Write, rename and remove a file wherever the workshop writes."""
+    """Write a file wherever the workshop writes."""
     places = [repository.state, repository.root / "steps", Path(tempfile.gettempdir())]
     for folder in places:
         try:
             folder.mkdir(exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=folder) as scratch:
-                part = Path(scratch, "part")
-                part.write_text("written", encoding="utf-8")
-                part.replace(Path(scratch, "whole"))
+            with tempfile.NamedTemporaryFile(dir=folder) as file:
+                file.write(b"written")
         except OSError as error:
             raise WorkshopError(
                 f"{folder} can't be written ({error.strerror}). Copy the workshop into "
                 "a folder of your own."
             ) from None
-    free = shutil.disk_usage(repository.root).free
+    free = shutil.disk_usage(repository.root).free / 1e6
     if free < DISK:
-        raise WorkshopError(f"Only {free / 1e6:.0f} MB are free. Make room for 200 MB.")
-    return f"writable, {free / 1e9:.0f} GB free"
+        raise WorkshopError(f"Only {free:.0f} MB are free. Make room for {DISK} MB.")
+    return f"writable, {free / 1e3:.0f} GB free"
 
 
 def port(repository: Repository) -> str:
@@ -145,26 +130,21 @@ def curl(repository: Repository) -> str:
         try:
             server.accept()[0].close()
         except TimeoutError:
-            raise WorkshopError(why_curl_failed()) from None
+            if getproxies_environment() and not proxy_bypass(serving.HOST):
+                set_it = "set" if os.name == "nt" else "export"
+                raise WorkshopError(
+                    "curl sends the requests for this machine to a proxy, because "
+                    "http_proxy is set. In each terminal, type first: "
+                    f"{set_it} NO_PROXY={serving.HOST},localhost"
+                ) from None
+            raise WorkshopError(
+                f"curl doesn't reach {serving.HOST}. Look at the firewall, and at the "
+                "file .curlrc in your home folder, which may name a proxy."
+            ) from None
         finally:
             process.kill()
             process.wait()
     return f"it reaches {serving.HOST}"
-
-
-def why_curl_failed() -> str:
-    """Return why curl doesn't reach this machine, and what to do."""
-    if getproxies_environment() and not proxy_bypass(serving.HOST):
-        command = "set" if os.name == "nt" else "export"
-        return (
-            "curl sends the requests for this machine to a proxy, because http_proxy "
-            "is set. In each terminal, type first: "
-            f"{command} NO_PROXY={serving.HOST},localhost"
-        )
-    return (
-        f"curl doesn't reach {serving.HOST}. Does a firewall forbid that, or does the "
-        "file .curlrc in your home folder name a proxy?"
-    )
 
 
 def tests(repository: Repository) -> str:

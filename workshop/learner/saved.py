@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -46,16 +45,11 @@ class Copy:
 def reset(repository: Repository, number: int) -> tuple[Step, Copy | None]:
     """Make a step what it is at its start, even if its folder is missing.
 
-    Args:
-        repository: The workshop.
-        number: The step's number.
-
     Returns:
-        The step, and the copy of the files that were there, or None if nothing had to
-        be replaced.
+        The step, and the copy of its files, or None if they were the same.
 
     Raises:
-        WorkshopError: There is no such step, or it can't be made again.
+        WorkshopError: There is nothing to reset, or not all of it can be made again.
     """
     folders = sorted((repository.root / "solutions").glob(f"{number:02}_*"))
     if not folders:
@@ -63,42 +57,24 @@ def reset(repository: Repository, number: int) -> tuple[Step, Copy | None]:
         raise WorkshopError(f"Step {step.number:02} has nothing to edit.")
     name = folders[0].name
     copy = replace(repository, name, starters.read_named(repository, name), "reset")
-    bring_back_lesson(repository, name)
+    lesson = [f"steps/{name}/README.md", f"steps/{name}/step.toml"]
+    if lost := [path for path in lesson if not (repository.root / path).exists()]:
+        git = shutil.which("git")
+        if git:
+            command = [git, "checkout", "HEAD", "--", *lost]
+            subprocess.run(command, cwd=repository.root, capture_output=True)
+        if not all((repository.root / path).exists() for path in lost):
+            raise WorkshopError(
+                f"The app of {name} is there again, but {' and '.join(lost)} can't be "
+                "made again without git.\nCopy them from a fresh download."
+            )
     step = repository.step(number)
     results.forget(repository, step)
     return step, copy
 
 
-def bring_back_lesson(repository: Repository, name: str) -> None:
-    """Bring back the lesson and the description of a step, if they are missing.
-
-    Raises:
-        WorkshopError: They are missing, and git doesn't have them.
-    """
-    folder = repository.root / "steps" / name
-    paths = [folder / "README.md", folder / "step.toml"]
-    lost = [p.relative_to(repository.root).as_posix() for p in paths if not p.exists()]
-    if not lost:
-        return
-    with suppress(OSError):  # there is no git
-        command = ["git", "checkout", "HEAD", "--", *lost]
-        subprocess.run(command, cwd=repository.root, capture_output=True)
-    if not all(path.exists() for path in paths):
-        raise WorkshopError(
-            f"The app of {name} is there again, but {' and '.join(lost)} can't be made "
-            "again without git.\nCopy them from a fresh download of the workshop."
-        )
-
-
 def solve(repository: Repository, step: Step) -> Copy | None:
-    """Make a step's app the same as its solution.
-
-    Returns:
-        The copy of the files that were there, or None if nothing had to be replaced.
-
-    Raises:
-        WorkshopError: The step has nothing to edit.
-    """
+    """Make a step's app the same as its solution, and return the copy, as `reset`."""
     if not step.todos:
         raise WorkshopError(f"Step {step.number:02} has nothing to solve.")
     solution = contents(repository.solution(step))
@@ -108,14 +84,10 @@ def solve(repository: Repository, step: Step) -> Copy | None:
 def restore(
     repository: Repository, name: str | None = None
 ) -> tuple[Copy, Copy | None]:
-    """Bring a copy back, after making a copy of the files that it replaces.
-
-    Args:
-        repository: The workshop.
-        name: The name of the copy; the latest copy by default.
+    """Bring back the latest copy, or the one of a name.
 
     Returns:
-        The copy, and the one of the replaced files, or None if they were the same.
+        The copy, and another one of the replaced files, or None if they were the same.
 
     Raises:
         WorkshopError: There is no such copy.
@@ -143,21 +115,14 @@ def replace(
 ) -> Copy | None:
     """Replace all files of a step's app, after making a copy of them.
 
-    A file of the app that isn't among the new ones is removed, because the app could
-    still import it.
-
-    Args:
-        repository: The workshop.
-        name: The step's name.
-        files: The new contents, by the paths of the files in the app.
-        command: The command, for the name of the copy.
+    A file that isn't among the new ones is removed, because the app could import it.
 
     Returns:
         The copy, or None if the files were the same.
 
     Raises:
-        WorkshopError: A file couldn't be written. The copy is complete then.
-        OSError: The copy couldn't be made. Nothing was replaced then.
+        OSError: The copy couldn't be made. Nothing was replaced.
+        WorkshopError: A file couldn't be written, so only some were replaced.
     """
     folder = repository.root / "steps" / name
     before = contents(folder)
@@ -172,9 +137,9 @@ def replace(
             (folder / path).unlink()
     except OSError as error:
         raise WorkshopError(
-            f"Only a part of steps/{name} was replaced: {error.strerror} "
-            f"({error.filename}).\nYour files are safe in {copy.folder}\nPut this "
-            f"right, then type: python3 -m workshop restore {copy.name}"
+            f"Only a part of steps/{name} was replaced, because {error.filename} can't "
+            f"be written: {error.strerror}.\nPut that right, and bring your own files "
+            f"back with: python3 -m workshop restore {copy.name}"
         ) from None
     return copy
 

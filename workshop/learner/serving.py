@@ -14,16 +14,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from workshop.core import processes, results
 from workshop.core.errors import WorkshopError
 from workshop.core.output import console, say
 from workshop.core.results import Result
 from workshop.core.steps import Repository, Step
-
-if TYPE_CHECKING:
-    import psutil
 
 HOST = "127.0.0.1"
 PORT = 8000
@@ -41,15 +38,8 @@ def run(repository: Repository, step: Step, app: Path, port: int, host: str) -> 
 
     A step that has nothing to edit counts as read from then on.
 
-    Args:
-        repository: The workshop.
-        step: The step.
-        app: The folder of the app: the learner's, or the solution.
-        port: The port to listen on.
-        host: The address to listen on.
-
     Raises:
-        WorkshopError: The app can't listen there.
+        WorkshopError: The app can't listen on that port of that address.
     """
     require_port(port, host)
     if not step.todos:
@@ -67,11 +57,8 @@ def demo(repository: Repository, port: int, host: str) -> int:
 
     Its data goes to a folder of the runner, so that the solution stays clean.
 
-    Returns:
-        Sanic's exit status.
-
     Raises:
-        WorkshopError: The app can't listen there, or it doesn't start.
+        WorkshopError: The app can't listen on that port, or it doesn't start.
     """
     require_port(port, host)
     data = repository.state / "demo"
@@ -105,19 +92,16 @@ def serve(
     env: Mapping[str, str],
     begin: Callable[[processes.Started], None] = lambda process: None,
 ) -> int:
-    """Run Sanic in this terminal until it ends. A second Ctrl+C always ends it.
+    """Run Sanic in the folder of an app, until it ends, and return its exit status.
 
     Ctrl+C reaches only the runner, which passes it on to all processes of Sanic, as the
-    terminal would have done.
+    terminal would have done. The second time, or if Sanic doesn't end, it kills them.
 
     Args:
         command: Sanic's command line.
         app: The folder of the app.
         env: Environment variables to add.
         begin: Called with Sanic's main process as soon as it was started.
-
-    Returns:
-        Sanic's exit status.
     """
     with processes.interrupted_by_termination():
         process = processes.start(command, app, env)
@@ -206,31 +190,24 @@ def port_taken(port: int) -> str:
     import psutil
 
     other = f"choose another port: --port {port + 1}"
-    owners = processes.listening_on(port)
+    what, end = "taken by", "taskkill /F /PID" if sys.platform == "win32" else "kill"
+    try:
+        owners = processes.listening_on(port)
+        if left := processes.left_behind(owners):
+            owners = left
+            what = "still held by processes that a killed Sanic left behind:"
+        # The servers of a Sanic end with its main process.
+        pids = {owner.pid for owner in owners}
+        owners = [owner for owner in owners if owner.ppid() not in pids]
+        names = ", ".join(f"{o.name()} (pid {o.pid}, in {o.cwd()})" for o in owners)
+        if any(owner.status() == psutil.STATUS_STOPPED for owner in owners):
+            # It takes no other signal, and neither do the processes below it.
+            what = "taken by a program that was suspended, perhaps with Ctrl+Z:"
+            end = "kill -9"
+            owners += [p for o in owners for p in processes.descendants(o.pid)]
+    except psutil.Error:  # it belongs to somebody else, or it has just ended
+        owners = []
     if not owners:
         return f"Port {port} is taken by another program. End it, or {other}"
-    what = "taken by"
-    if left := processes.left_behind(owners):
-        owners = left
-        what = "still held by processes that a killed Sanic left behind:"
-    # The servers of a Sanic end with its main process.
-    pids = {owner.pid for owner in owners}
-    owners = [owner for owner in owners if owner.ppid() not in pids]
-    names = ", ".join(f"{o.name()} (pid {o.pid}{folder_of(o)})" for o in owners)
-    end = "taskkill /F /PID" if sys.platform == "win32" else "kill"
-    if any(owner.status() == psutil.STATUS_STOPPED for owner in owners):
-        # It takes no other signal, and neither do the processes below it.
-        what = "taken by a program that was suspended, perhaps with Ctrl+Z:"
-        end = "kill -9"
-        owners += [p for owner in owners for p in processes.descendants(owner.pid)]
     end += "".join(f" {owner.pid}" for owner in owners)
     return f"Port {port} is {what} {names}.\nEnd it with: {end}\nOr {other}"
-
-
-def folder_of(process: psutil.Process) -> str:
-    """Return in which folder a process runs, if we may know."""
-    import psutil
-
-    with suppress(psutil.Error, OSError):
-        return f", in {process.cwd()}"
-    return ""

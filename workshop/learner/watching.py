@@ -75,7 +75,7 @@ def watch(repository: Repository, number: int, poll: bool) -> None:
             if not checkup.run(overtaken):
                 say(out, "You have saved a change, so the tests begin again.")
                 look = True
-            elif checkup.green:
+            elif checkup.result.green:
                 goals = [f"- {goal}" for goal in step.objectives]
                 say(out, "\n".join(["\nYou can now:", *goals]))
                 say(out, what_is_next(repository, step))
