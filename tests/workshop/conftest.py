@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from tests.workshop import kills
 from workshop.core import starters
 from workshop.core.steps import Repository
 
@@ -227,6 +229,56 @@ def until(condition: Callable[[], object], what: Callable[[], object]) -> None:
     while not condition():
         assert time.monotonic() < deadline, what()
         time.sleep(0.02)
+
+
+class Running:
+    """A command that was started in a process group of its own, with its output."""
+
+    def __init__(self, root: Path, log: Path, command: Sequence[str]) -> None:
+        """Start it in the first step's folder of a workshop."""
+        self.root = root
+        self.log = log
+        with log.open("wb") as file:
+            self.process = subprocess.Popen(
+                [sys.executable, *command],
+                cwd=root / "steps/01_first",
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def says(self, text: str, count: int = 1) -> str:
+        """Wait until a text was printed so often; return all output."""
+        until(lambda: self.log.read_text().count(text) >= count, self.log.read_text)
+        return self.log.read_text()
+
+    def leaves(self, count: int) -> None:
+        """Wait until only so many processes of the workshop are left."""
+        until(
+            lambda: len(kills.family(self.root)) <= count,
+            lambda: kills.family(self.root),
+        )
+
+    def signal(self, number: int) -> None:
+        """Signal its process group, as a terminal does."""
+        os.killpg(self.process.pid, number)
+
+
+@pytest.fixture
+def started(small: Repository, tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    """Start commands of the small workshop, or of Python; in the end, none is left."""
+    running = []
+
+    def start(*arguments: str) -> Running:
+        command = arguments if arguments[0] == "-m" else ("../../workshop", *arguments)
+        running.append(Running(small.root, tmp_path / f"log-{len(running)}", command))
+        return running[-1]
+
+    yield start
+    for command in running:
+        command.process.kill()
+        command.process.wait()
+        command.leaves(0)
 
 
 @pytest.fixture

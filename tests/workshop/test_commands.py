@@ -70,6 +70,10 @@ def test_check_runs_its_own_suite_first(
     workshop: RunWorkshop, small: Repository
 ) -> None:
     """Each earlier suite follows on a line of its own, with its red TODOs."""
+    done = workshop("check", "2", "--solution")
+    assert done.returncode == 0
+    assert done.stdout.startswith("Checking solutions/02_second\nok  2.1 Give more\n")
+    assert not (small.state / "results").exists()
     write(small.root / "steps/02_second/app/answer.py", ANSWER)
     lines = workshop("check", "2").stdout.splitlines()
     assert lines[1:3] == ["red 2.1 Give more", "red 01_first: 1.1, 1.2"]
@@ -90,16 +94,6 @@ def test_check_of_one_todo(workshop: RunWorkshop, small: Repository) -> None:
     done = workshop("check", "1", "--todo", "2.1")
     assert done.returncode == 2
     assert done.stderr == "2.1 isn't a TODO of step 01. It has: 1.1, 1.2.\n"
-
-
-def test_check_solution_leaves_the_learners_state(
-    workshop: RunWorkshop, small: Repository
-) -> None:
-    """The solution is green, and the learner's step stays as it was."""
-    done = workshop("check", "2", "--solution")
-    assert done.returncode == 0
-    assert "Checking solutions/02_second" in done.stdout
-    assert not (small.state / "results").exists()
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a terminal of POSIX")
@@ -135,22 +129,16 @@ def test_checks_and_a_pytest_beside_each_other(
     """Two checks of one step and a plain pytest don't disturb each other."""
     save(small)
     suite = small.root / "tests/01_first/test_it.py"
-    # Each waits until all three are in the middle of their tests.
+    # The first test waits until all three have begun with it.
     meet = f"""
-def meet(name):
     import os, pathlib, time
-    pathlib.Path({str(tmp_path)!r}, f"at-{{name}}-{{os.getpid()}}").touch()
-    while len(list(pathlib.Path({str(tmp_path)!r}).glob(f"at-{{name}}-*"))) < 3:
-        time.sleep(0.01)
-
-"""
-    text = suite.read_text().replace(
-        "    assert call", "    meet('x')\n    assert call"
-    )
-    write(suite, text.replace("'x'", "'first'", 1).replace("'x'", "'second'") + meet)
-    runner = str(small.root / "workshop")
-    app = str(small.root / "steps/01_first")
-    plain = ["-m", "pytest", "-q", "tests/01_first", "--app", app]
+    folder = pathlib.Path({str(tmp_path)!r})
+    (folder / f"at-{{os.getpid()}}").touch()
+    while len(list(folder.glob("at-*"))) < 3: time.sleep(0.01)
+    assert call"""
+    write(suite, suite.read_text().replace("    assert call", meet, 1))
+    check = [str(small.root / "workshop"), "check", "1"]
+    plain = ["-m", "pytest", "-q", "tests/01_first", "--app", "steps/01_first"]
     plain += ["--report", str(tmp_path / "plain.jsonl")]
     running = [
         subprocess.Popen(
@@ -159,7 +147,7 @@ def meet(name):
             stdout=subprocess.PIPE,
             encoding="utf-8",
         )
-        for command in ([runner, "check", "1"], [runner, "check", "1"], plain)
+        for command in (check, check, plain)
     ]
     said = [process.communicate(timeout=60)[0] for process in running]
     assert [process.returncode for process in running] == [0, 0, 0], said

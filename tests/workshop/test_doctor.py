@@ -21,8 +21,8 @@ def test_a_machine_that_is_ready(
     status = doctor.doctor(Repository(ROOT), report=True)
     text = capsys.readouterr().out
     assert status == 0, text
-    for name in doctor.CHECKS:
-        assert text.count(f"ok     {name}: ") == 2, text
+    for check in doctor.CHECKS:
+        assert text.count(f"ok     {check.__name__}: ") == 2, text
     assert "```text\nTime: " in text
     assert text.endswith("This machine is ready.\n")
     assert not processes.marked([processes.OURS])
@@ -67,11 +67,16 @@ def test_a_proxy_that_lets_this_machine_alone(
     assert doctor.curl(small) == "it reaches 127.0.0.1"
 
 
-def test_a_disk_that_cannot_be_written(small: Repository) -> None:
-    """The line says where the workshop can go."""
+def test_a_disk_that_cannot_be_written(
+    small: Repository, workshop: RunWorkshop
+) -> None:
+    """The line says where the workshop can go, and the report comes anyway."""
     small.state.write_text("in the way", encoding="utf-8")
-    with pytest.raises(WorkshopError, match=r"can't be written .* Copy the workshop"):
-        doctor.disk(small)
+    done = workshop("doctor", "--report")
+    assert done.returncode == 1
+    assert f"not ok disk: {small.state} can't be written" in done.stdout
+    assert "Copy the workshop into a folder of your own.\n" in done.stdout
+    assert "```text\nTime: " in done.stdout
 
 
 def test_packages_of_another_version(

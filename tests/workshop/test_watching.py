@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.workshop import kills
-from tests.workshop.conftest import ANSWERED, until, write
-from workshop.core import processes
+from tests.workshop.conftest import ANSWERED, Running, until, write
 from workshop.core.steps import Repository
 
 HANGS = "while True:\n    pass\n"
@@ -21,7 +18,7 @@ HANGS = "while True:\n    pass\n"
 # A test that starts a process as the harness does, then waits without end.
 HOLDS = """
 from pathlib import Path
-import time
+import sys, time
 from workshop.core import processes
 
 @pytest.mark.todo("1.1")
@@ -33,86 +30,67 @@ def test_hold(app):
 """
 
 
-class Running:
-    """A command of the small workshop that runs for long, and its output."""
-
-    def __init__(self, small: Repository, log: Path, *arguments: str) -> None:
-        self.root = small.root
-        self.log = log
-        self.answer = small.root / "steps/01_first/app/answer.py"
-        with log.open("wb") as file:
-            self.process = subprocess.Popen(
-                [sys.executable, str(small.root / "workshop"), *arguments],
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-
-    def says(self, text: str, count: int = 1) -> str:
-        """Wait until a text was printed often enough; return all output."""
-        until(lambda: self.log.read_text().count(text) >= count, self.log.read_text)
-        return self.log.read_text()
-
-    def leaves(self, count: int) -> None:
-        """Wait until no more than some of its processes are left."""
-        until(
-            lambda: len(kills.family(self.root)) <= count,
-            lambda: kills.family(self.root),
-        )
+Started = Callable[..., Running]
 
 
 @pytest.fixture
-def watching(small: Repository, tmp_path: Path) -> Iterator[Running]:
-    """`watch 1`, in the middle of it."""
-    running = Running(small, tmp_path / "log.txt", "watch", "1", "--poll")
-    yield running
-    running.process.kill()
-    running.process.wait()
-    running.leaves(0)
+def watching(started: Started) -> Running:
+    """`watch 1`, after its first check."""
+    running = started("watch", "1", "--poll")
+    running.says("hint 1.1")
+    return running
 
 
-def test_watch_from_red_to_green(watching: Running, small: Repository) -> None:
+@pytest.fixture
+def answer(small: Repository) -> Path:
+    """The file that a learner edits."""
+    return small.root / "steps/01_first/app/answer.py"
+
+
+def test_watch_from_red_to_green(
+    watching: Running, answer: Path, small: Repository
+) -> None:
     """Each save is tested; it says what has changed, and what to do next."""
     first = watching.says("hint 1.1")
     assert "red 1.1 Give the answer\n" in first
     assert "the [answer] is 42" in first
     # The files that a running app makes don't count.
     write(watching.root / "steps/01_first/jobs.jsonl", "{}")
-    write(watching.answer, ANSWERED.replace("six times seven", "mine"))
+    write(answer, ANSWERED.replace("six times seven", "mine"))
     second = watching.says("hint 1.2")
     assert "ok  1.1 Give the answer (it was red)\n" in second
-    write(watching.answer, ANSWERED)
+    write(answer, ANSWERED)
     last = watching.says("Next: read steps/02_second/README.md").split("hint 1.2")[1]
     # The TODO that was red comes first.
     assert last.index("ok  1.2 Ask the [question] (it was red)") < last.index("ok  1.1")
     assert "You can now:\n- answer\n" in last
     assert watching.log.read_text().count("Checking") == 3
     assert json.loads((small.state / "results/01.json").read_text())["green"] is True
-    watching.process.send_signal(signal.SIGINT)
+    watching.signal(signal.SIGINT)
     assert watching.process.wait(60) == 130
     assert watching.log.read_text().endswith("Stopped.\n")
 
 
-def test_a_save_ends_the_tests_that_are_running(watching: Running) -> None:
+def test_a_save_ends_the_tests_that_are_running(
+    watching: Running, answer: Path
+) -> None:
     """An app that hangs is overtaken by the next save, and no process of it is left."""
-    watching.says("Red:")
-    write(watching.answer, HANGS)
+    write(answer, HANGS)
     watching.says("Checking", 2)
-    write(watching.answer, ANSWERED)
+    write(answer, ANSWERED)
     assert watching.says("Green:").count("Red:") == 1
     watching.leaves(2)  # watch itself, and its keeper
 
 
-def test_a_broken_step_costs_one_message(watching: Running) -> None:
+def test_a_broken_step_costs_one_message(watching: Running, answer: Path) -> None:
     """If pytest dies, or step.toml is broken, or the folder is gone, watch goes on."""
-    watching.says("Red:")
-    write(watching.answer, "import os\nos._exit(3)\n")
+    write(answer, "import os\nos._exit(3)\n")
     watching.says("The tests did not run to the end")
     app = watching.root / "steps/01_first"
     right = (app / "step.toml").read_text()
     write(app / "step.toml", "title = ")
     watching.says("01_first/step.toml: Invalid")
-    write(watching.answer, ANSWERED)
+    write(answer, ANSWERED)
     write(app / "step.toml", right)
     watching.says("Green:")
     app.rename(watching.root / "away")
@@ -123,36 +101,28 @@ def test_a_broken_step_costs_one_message(watching: Running) -> None:
     assert "Traceback" not in said
 
 
-@pytest.mark.parametrize("command", ["check", "watch", "doctor"])
+@pytest.mark.parametrize("command", ["check 1", "watch 1", "doctor"])
 @pytest.mark.parametrize("how", ["SIGINT", "SIGTERM", "SIGKILL", "pytest"])
 def test_an_end_leaves_no_process(
-    small: Repository, tmp_path: Path, command: str, how: str
+    small: Repository, started: Started, command: str, how: str
 ) -> None:
     """Whether it is interrupted or killed, or pytest is, everything it started ends."""
-    number = 2 if command == "doctor" else 1
-    step = small.step(number)
-    suite = small.suite(step) / "test_it.py"
-    write(
-        suite, f"import sys\n{suite.read_text()}{HOLDS.replace('1.1', f'{number}.1')}"
-    )
+    step = small.step(2 if command == "doctor" else 1)
     app = small.solution(step) if command == "doctor" else small.starter(step)
-    arguments = [command] if command == "doctor" else [command, "1"]
-    running = Running(small, tmp_path / "log.txt", *arguments)
-    try:
-        held = app / "held.jsonl"
-        until(lambda: held.exists() and held.read_text(), running.log.read_text)
-        if how == "pytest":
-            [victim] = [p for p in kills.family(small.root) if "pytest" in p.cmdline()]
-            victim.kill()
-            running.says("did not run to the end" if number == 1 else "isn't green")
-            running.leaves(2 if command == "watch" else 0)
-        else:
-            running.process.send_signal(getattr(signal, how))
-            status = running.process.wait(60)
-            assert status == (-signal.SIGKILL if how == "SIGKILL" else 130)
-            running.leaves(0)
-    finally:
-        running.process.kill()
-        running.process.wait()
-        processes.kill(kills.family(small.root))
+    suite = small.suite(step) / "test_it.py"
+    holds = HOLDS.replace("1.1", step.todos[0].id)
+    write(suite, suite.read_text() + holds)
+    running = started(*command.split())
+    held = app / "held.jsonl"
+    until(lambda: held.exists() and held.read_text(), running.log.read_text)
+    if how == "pytest":
+        [victim] = [p for p in kills.family(small.root) if "pytest" in p.cmdline()]
+        victim.kill()
+        running.says("isn't green" if command == "doctor" else "did not run to the end")
+        running.leaves(2 if command == "watch 1" else 0)
+    else:
+        running.process.send_signal(getattr(signal, how))
+        status = running.process.wait(60)
+        assert status == (-signal.SIGKILL if how == "SIGKILL" else 130)
+        running.leaves(0)
     assert "Traceback" not in running.log.read_text()

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from urllib.request import getproxies_environment, proxy_bypass
@@ -30,9 +29,6 @@ CURL = 5
 DISK = 200
 """Megabytes that should be free. The packages take about half of them."""
 
-Check = Callable[[Repository], str]
-"""Returns what it found, or raises WorkshopError with what is wrong and what to do."""
-
 
 def doctor(repository: Repository, report: bool) -> int:
     """Try everything that the workshop needs, and print a line for each check.
@@ -42,13 +38,13 @@ def doctor(repository: Repository, report: bool) -> int:
     """
     out = console()
     lines = []
-    for name, check in CHECKS.items():
+    for check in CHECKS:
         try:
-            with out.status(name):
+            with out.status(check.__name__):
                 word, text = "ok", check(repository)
-        except WorkshopError as error:
+        except (WorkshopError, OSError) as error:
             word, text = "not ok", str(error)
-        lines.append(f"{word:<6} {name}: {text}")
+        lines.append(f"{word:<6} {check.__name__}: {text}")
         style = "green" if word == "ok" else "red"
         out.print(Text.assemble((lines[-1][:6], style), lines[-1][6:]), soft_wrap=True)
     if report:
@@ -171,11 +167,6 @@ def tests(repository: Repository) -> str:
     return f"{len(run.records)} tests of step 02 passed in {seconds:.0f} s"
 
 
-CHECKS: dict[str, Check] = {
-    "packages": packages,
-    "disk": disk,
-    "port": port,
-    "curl": curl,
-    "tests": tests,
-}
-"""In the order in which they are tried."""
+CHECKS = (packages, disk, port, curl, tests)
+"""In the order in which they are tried. Each returns what it has found, or raises
+WorkshopError with what is wrong and what to do."""

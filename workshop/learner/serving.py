@@ -60,9 +60,9 @@ def demo(repository: Repository, port: int, host: str) -> int:
     Raises:
         WorkshopError: The app can't listen on that port, or it doesn't start.
     """
-    require_port(port, host)
     data = repository.state / "demo"
     data.mkdir(parents=True, exist_ok=True)
+    require_port(port, host)
     db = os.environ.get("SANIC_SAJE_DB", str(data / "jobs.jsonl"))
 
     def show_what_to_try(process: processes.Started) -> None:
@@ -107,7 +107,7 @@ def serve(
         process = processes.start(command, app, env)
         try:
             begin(process)
-            return process.wait()
+            process.wait()
         except KeyboardInterrupt:
             with suppress(KeyboardInterrupt, ProcessLookupError):
                 processes.send_signal(process, signal.SIGINT, to_group=True)
@@ -116,10 +116,11 @@ def serve(
             if process.poll() is None:
                 print("The app had not ended yet, so it was killed.", file=sys.stderr)
             processes.stop(process, 0)
-            return process.returncode
         except BaseException:
             processes.stop(process, GRACE)
             raise
+    status = process.returncode
+    return 128 - status if status < 0 else status  # as shells show signals
 
 
 def info(port: int, host: str = HOST) -> dict[str, Any] | None:
