@@ -85,18 +85,20 @@ class Repository:
             *(self.root / "solutions").glob("[0-9][0-9]_*"),
         ]
         names = sorted({folder.name for folder in folders if folder.is_dir()})
+        found = []
         for name in names:
-            if not (self.root / "steps" / name).is_dir():
+            folder = self.root / "steps" / name
+            if not folder.is_dir():
                 raise WorkshopError(
                     f"The folder steps/{name} is missing. To bring it back: "
                     f"python3 -m workshop reset {int(name[:2])}"
                 )
-        found = [read_step(self.root / "steps" / name) for name in names]
+            found.append(read_step(folder))
         for number, step in enumerate(found):
             if step.number != number:
                 raise WorkshopError(
-                    f"steps/ has no folder of step {number:02}. Copy it from a fresh "
-                    "download of the workshop, or bring it back with git:\n"
+                    f"There is no step {number:02} in steps/. Copy its folder from a "
+                    "fresh download of the workshop, or bring it back with git:\n"
                     f'git checkout HEAD -- "steps/{number:02}_*"'
                 )
         if not found:
