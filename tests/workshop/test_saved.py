@@ -102,6 +102,7 @@ def test_a_folder_that_was_deleted(
         )
     done = workshop("reset", "1")
     assert (mine / "app/answer.py").read_text() == ANSWER
+    assert saved.copies(small) == []
     if with_git:
         assert done.returncode == 0
         assert all((path.read_bytes() == before[path]) for path in before)
@@ -112,8 +113,8 @@ def test_a_folder_that_was_deleted(
             assert (mine / file).exists()
     else:
         assert done.returncode == 2
-        assert "steps/01_first/README.md and steps/01_first/step.toml" in done.stderr
-        assert "fresh download" in done.stderr
+        assert "steps/01_first/README.md is missing" in done.stderr
+        assert "from a fresh download" in done.stderr
 
 
 @pytest.mark.parametrize("after", [0.0, 0.02, 0.1])

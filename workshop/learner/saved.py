@@ -57,16 +57,18 @@ def reset(repository: Repository, number: int) -> tuple[Step, Copy | None]:
         raise WorkshopError(f"Step {step.number:02} has nothing to edit.")
     name = folders[0].name
     copy = replace(repository, name, starters.read_named(repository, name), "reset")
-    lesson = [f"steps/{name}/README.md", f"steps/{name}/step.toml"]
-    if lost := [path for path in lesson if not (repository.root / path).exists()]:
-        git = shutil.which("git")
-        if git:
-            command = [git, "checkout", "HEAD", "--", *lost]
+    folder = f"steps/{name}"
+    git = shutil.which("git")
+    for file in apps.NOT_THE_APP:
+        if git and not (repository.root / folder / file).exists():
+            command = [git, "checkout", "HEAD", "--", f"{folder}/{file}"]
             subprocess.run(command, cwd=repository.root, capture_output=True)
-        if not all((repository.root / path).exists() for path in lost):
+    for file in ("README.md", "step.toml"):
+        if not (repository.root / folder / file).exists():
             raise WorkshopError(
-                f"The app of {name} is there again, but {' and '.join(lost)} can't be "
-                "made again without git.\nCopy them from a fresh download."
+                f"The app of step {number:02} is complete, but {folder}/{file} is "
+                "missing, and only git could bring it back.\n"
+                f"Copy the rest of {folder} from a fresh download of the workshop."
             )
     step = repository.step(number)
     results.forget(repository, step)
@@ -118,7 +120,7 @@ def replace(
     A file that isn't among the new ones is removed, because the app could import it.
 
     Returns:
-        The copy, or None if the files were the same.
+        The copy, or None if the files were the same, or there were none.
 
     Raises:
         OSError: The copy couldn't be made. Nothing was replaced.
@@ -128,7 +130,8 @@ def replace(
     before = contents(folder)
     if before == files:
         return None
-    copy = keep(repository, name, before, command)
+    repository.state.mkdir(exist_ok=True)
+    copy = keep(repository, name, before, command) if before else None
     try:
         for path, content in files.items():
             if before.get(path) != content:
@@ -136,6 +139,8 @@ def replace(
         for path in before.keys() - files.keys():
             (folder / path).unlink()
     except OSError as error:
+        if copy is None:
+            raise
         raise WorkshopError(
             f"Only a part of steps/{name} was replaced, because {error.filename} can't "
             f"be written: {error.strerror}.\nPut that right, and bring your own files "
