@@ -8,7 +8,9 @@ import re
 import shlex
 import signal
 import subprocess
+import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -23,16 +25,6 @@ pytestmark = pytest.mark.skipif(
 )
 
 Started = Callable[..., Running]
-
-DEAF = """
-    @app.main_process_ready
-    async def ready(app: Sanic) -> None:
-        import signal
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        print("deaf", flush=True)
-
-    return app
-"""
 
 
 @pytest.fixture
@@ -59,27 +51,17 @@ def test_run_ends_with_one_ctrl_c(
     assert re.search(r"00.*read", workshop().stdout)
 
 
-@pytest.mark.parametrize("presses", [1, 2])
-def test_run_of_an_app_that_ignores_ctrl_c(
-    started: Started, port: int, small: Repository, presses: int
-) -> None:
-    """It is killed after a while, or at once when Ctrl+C is pressed again."""
-    server = small.root / "steps/01_first/server.py"
-    write(server, server.read_text().replace("\n    return app\n", DEAF))
-    if presses == 1:
-        runner = small.root / "workshop/learner/serving.py"
-        write(runner, runner.read_text().replace("GRACE = 15.0", "GRACE = 1.0"))
+def test_an_early_ctrl_c(started: Started, port: int) -> None:
+    """Sanic may wait for ever if it comes too early, but then another one ends it."""
     app = started("run", "1", "--port", str(port))
-    app.says("deaf")
-    is_up(app)
-    app.signal(signal.SIGINT)
-    if presses == 2:
-        with pytest.raises(subprocess.TimeoutExpired):
-            app.process.wait(2)
+    app.says("Goin' Fast")
+    deadline = time.monotonic() + 60
+    while app.process.poll() is None and time.monotonic() < deadline:
         app.signal(signal.SIGINT)
-    assert app.process.wait(10) == 128 + signal.SIGKILL
+        with suppress(subprocess.TimeoutExpired):
+            app.process.wait(1.5)
+    assert app.process.poll() is not None
     app.leaves(0)
-    app.says("so it was killed")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

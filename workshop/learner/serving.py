@@ -1,4 +1,4 @@
-"""``run`` and ``demo``: an app of the workshop, served by Sanic on this machine."""
+"""`run` and `demo`: an app of the workshop, served by Sanic on this machine."""
 
 from __future__ import annotations
 
@@ -6,13 +6,9 @@ import errno
 import http.client
 import json
 import os
-import signal
 import socket
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +30,7 @@ If its servers are still starting, it may wait forever."""
 
 
 def run(repository: Repository, step: Step, app: Path, port: int, host: str) -> int:
-    """Serve an app with auto-reload, and return Sanic's exit status.
+    """Turn this process into Sanic, which serves an app with auto-reload.
 
     A step that has nothing to edit counts as read from then on.
 
@@ -49,7 +45,9 @@ def run(repository: Repository, step: Step, app: Path, port: int, host: str) -> 
     # folders it watches every file, so Python must not write its bytecode there.
     folders = [folder for folder in ("app", "saje") if (app / folder).is_dir()]
     command += [f"--reload-dir={folder}" for folder in folders]
-    return serve(command, app, {"PYTHONDONTWRITEBYTECODE": "1"})
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    # As Sanic itself, so that it gets the terminal's signals, and no one else's.
+    return processes.replace(command, cwd=app)
 
 
 def demo(repository: Repository, port: int, host: str) -> int:
@@ -65,17 +63,25 @@ def demo(repository: Repository, port: int, host: str) -> int:
     require_port(port, host)
     db = os.environ.get("SANIC_SAJE_DB", str(data / "jobs.jsonl"))
 
-    def show_what_to_try(process: processes.Started) -> None:
-        deadline = time.monotonic() + BOOT
-        while info(port, host) is None:
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise WorkshopError("The demo did not start. Sanic's output is above.")
-            time.sleep(0.05)
-        say(console(), what_to_try(port, host))
-
     app = repository.solution(repository.steps()[-1])
     command = [*sanic_command(port, host), "--no-motd"]
-    return serve(command, app, {"SANIC_SAJE_DB": db}, show_what_to_try)
+    with processes.interrupted_by_termination():
+        process = processes.start(command, app, {"SANIC_SAJE_DB": db})
+        try:
+            deadline = time.monotonic() + BOOT
+            while info(port, host) is None:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise WorkshopError(
+                        "The demo did not start. Sanic's output is above."
+                    )
+                time.sleep(0.05)
+            say(console(), what_to_try(port, host))
+            return process.wait()
+        except KeyboardInterrupt:
+            processes.stop(process, GRACE)
+            return process.returncode
+        finally:
+            processes.stop(process, GRACE)
 
 
 def sanic_command(port: int, host: str = HOST) -> list[str]:
@@ -84,43 +90,6 @@ def sanic_command(port: int, host: str = HOST) -> list[str]:
         *(sys.executable, "-m", "sanic", "server:create_app", "--factory"),
         *(f"--host={host}", f"--port={port}", f"--workers={SERVERS}"),
     ]
-
-
-def serve(
-    command: Sequence[str],
-    app: Path,
-    env: Mapping[str, str],
-    begin: Callable[[processes.Started], None] = lambda process: None,
-) -> int:
-    """Run Sanic in the folder of an app, until it ends, and return its exit status.
-
-    Ctrl+C reaches only the runner, which passes it on to all processes of Sanic, as the
-    terminal would have done. The second time, or if Sanic doesn't end, it kills them.
-
-    Args:
-        command: Sanic's command line.
-        app: The folder of the app.
-        env: Environment variables to add.
-        begin: Called with Sanic's main process as soon as it was started.
-    """
-    with processes.interrupted_by_termination():
-        process = processes.start(command, app, env)
-        try:
-            begin(process)
-            process.wait()
-        except KeyboardInterrupt:
-            with suppress(KeyboardInterrupt, ProcessLookupError):
-                processes.send_signal(process, signal.SIGINT, to_group=True)
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(GRACE)
-            if process.poll() is None:
-                print("The app had not ended yet, so it was killed.", file=sys.stderr)
-            processes.stop(process, 0)
-        except BaseException:
-            processes.stop(process, GRACE)
-            raise
-    status = process.returncode
-    return 128 - status if status < 0 else status  # as shells show signals
 
 
 def info(port: int, host: str = HOST) -> dict[str, Any] | None:
