@@ -16,6 +16,7 @@ from workshop.core import environment, processes, results
 from workshop.core.errors import WorkshopError
 from workshop.core.output import console, say
 from workshop.core.steps import Repository
+from workshop.instructor.schedule import Row
 from workshop.learner.serving import HOST, PORT
 
 if TYPE_CHECKING:
@@ -42,11 +43,31 @@ def step_number(text: str) -> int:
 
 
 def time_of_day(text: str) -> int:
-    """Read a time of the day, as minutes from midnight; raises BadParameter."""
+    """Read a time of day such as 09:00.
+
+    Returns:
+        Minutes since midnight.
+
+    Raises:
+        BadParameter: It isn't a time of day.
+    """
     found = re.fullmatch(r"([01]?[0-9]|2[0-3]):([0-5][0-9])", text)
     if found is None:
-        raise typer.BadParameter(f"{text!r} is no time of the day, such as 09:00")
+        raise typer.BadParameter(f"{text!r} isn't a time of day such as 09:00")
     return int(found[1]) * 60 + int(found[2])
+
+
+def own_break(text: str) -> Row:
+    """Read a break such as 10:30+15.
+
+    Raises:
+        BadParameter: It isn't a break.
+    """
+    begin, plus, minutes = text.partition("+")
+    if not plus or not re.fullmatch(r"[1-9][0-9]{0,2}", minutes):
+        raise typer.BadParameter(f"{text!r} isn't a time and minutes such as 10:30+15")
+    start = time_of_day(begin)
+    return Row(start, start + int(minutes), "Break")
 
 
 StepNumber = Annotated[
@@ -306,22 +327,44 @@ def doctor(
 
 
 @app.command()
+def handin(
+    name: Annotated[list[str], typer.Argument(metavar="NAME...", help="Your name.")],
+) -> None:
+    """Pack your steps into a zip file that you can send to your instructor."""
+    from workshop.instructor import handing_in
+
+    file = handing_in.pack(REPOSITORY, " ".join(name))
+    size = max(1, file.stat().st_size // 1000)
+    say(console(), f"Your steps are packed ({size} kB). Hand in this file:\n{file}")
+
+
+@app.command()
 def schedule(
     start: Annotated[
         int,
         typer.Option(metavar="HH:MM", help="When you begin.", parser=time_of_day),
     ] = "09:00",  # type: ignore[assignment]  # It is parsed, too.
+    breaks: Annotated[
+        list[Row] | None,
+        typer.Option(
+            "--break",
+            metavar="HH:MM+MIN",
+            help="A break of your own, instead of ours; again for more.",
+            parser=own_break,
+        ),
+    ] = None,
 ) -> None:
-    """For the instructor: when what begins, with breaks."""
+    """For the instructor: print when each step begins, with breaks."""
     from workshop.instructor import schedule as sheet
 
-    sheet.show(REPOSITORY.steps(), start, console())
+    sheet.show(REPOSITORY.steps(), start, breaks or [], console())
 
 
 @app.command()
 def grade(
-    folders: Annotated[
-        list[Path], typer.Argument(metavar="DIR...", help="The submitted copies.")
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="DIR...", help="The copies: folders or zip files."),
     ],
     numbers: Annotated[
         list[int] | None,
@@ -332,44 +375,34 @@ def grade(
             parser=step_number,
         ),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Copies at the same time.")] = 2,
+    jobs: Annotated[int, typer.Option(min=1, help="Copies at a time.")] = 2,
     seconds: Annotated[
         float, typer.Option("--time", min=1, help="Seconds for each step of a copy.")
-    ] = 120,
-    memory: Annotated[
-        int, typer.Option(min=1, help="MB for all processes of a copy.")
-    ] = 2048,
-    processes: Annotated[int, typer.Option(min=1, help="Processes of a copy.")] = 64,
-    output: Annotated[
-        int, typer.Option(min=1, help="MB that a copy may write in a step.")
-    ] = 16,
-    as_json: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="All of it, as JSON.")
-    ] = None,
-    as_junit: Annotated[
-        Path | None, typer.Option("--junit", metavar="FILE", help="JUnit XML.")
-    ] = None,
-    as_html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="One HTML page.")
+    ] = 180,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page as well.")
     ] = None,
 ) -> int:
-    """For the instructor: test many copies. It runs the code in them, as you."""
+    """For the instructor: test many copies. Their code runs with your rights."""
     from workshop.instructor import grade_report, grading
-    from workshop.instructor.supervising import Limits
 
     require_packages()
     steps = [REPOSITORY.step(number) for number in sorted(set(numbers or []))]
     for step in steps:
         if not step.todos:
-            raise WorkshopError(f"Step {step.number} has nothing to grade.")
+            raise WorkshopError(
+                f"Step {step.number:02} has no TODOs, so there is nothing to grade."
+            )
     steps = steps or [step for step in REPOSITORY.steps() if step.todos]
-    files = grade_report.Files(as_json, as_junit, as_html)
-    copies = grading.copies_of(folders)
-    limits = Limits(seconds, memory, processes, output)
+    copies = grading.copies_of(paths, steps)
+    if html:  # Now as well, to find out before a long run if that is possible.
+        grade_report.write_page(html, copies, steps)
     say(console(), grade_report.WARNING)
-    status = grading.grade(REPOSITORY, copies, steps, limits, jobs, console())
+    grader = grading.Grader(REPOSITORY, steps, seconds)
+    status = grader.grade(copies, jobs, console())
+    if html:
+        grade_report.write_page(html, copies, steps)
     grade_report.show(copies, steps, console())
-    files.write(copies, steps)
     return status
 
 

@@ -1,79 +1,81 @@
-"""``schedule``: the run sheet."""
+"""`schedule`: the run sheet."""
 
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
+import re
 
 import pytest
-import typer
 
-from tests.workshop.conftest import RunWorkshop
-from workshop.cli import time_of_day
-from workshop.core.steps import Repository, Step
-from workshop.instructor.schedule import BREAK, LONGEST, QUESTIONS, slots
+from tests.workshop.conftest import ROOT, RunWorkshop
+from workshop.core.steps import Repository
+from workshop.instructor.schedule import sheet
 
 
-def lasting(small: Repository, *minutes: int) -> list[Step]:
-    """Return steps with todos that take so many minutes."""
-    first = small.step(1)
-    return [replace(first, number=n, minutes=m) for n, m in enumerate(minutes)]
+def rows_of(output: str) -> list[str]:
+    """Return the rows of a run sheet, with single spaces."""
+    lines = [" ".join(line.split()) for line in output.splitlines()]
+    return [line for line in lines if re.match(r"\d\d:\d\d ", line)]
 
 
 def test_the_sheet(workshop: RunWorkshop) -> None:
-    """Each step, its questions, and when to catch up; in 00 there is nothing to."""
+    """It holds all that happens, and how anyone who is behind catches up."""
     done = workshop("schedule", "--start", "9:30")
     assert done.returncode == 0
-    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
-    assert lines[1:7] == [
-        "09:30 09:35 00 The start",
-        "09:35 09:42 break it, questions",
-        "09:42 09:52 01 The first",
-        "09:52 09:59 break it, questions at 09:59: catchup 2",
-        "09:59 10:09 02 The second",
-        "10:09 10:16 break it, questions",
+    assert rows_of(done.stdout) == [
+        "09:30 09:40 Welcome, set-up (doctor)",
+        "09:40 09:43 00 The start: show",
+        "09:43 09:48 read, build, check",
+        "09:48 09:55 break it, questions",
+        "09:55 09:58 01 The first: show",
+        "09:58 10:08 read, build, check",
+        "10:08 10:15 break it, questions, catch up catchup 2",
+        "10:15 10:18 02 The second: show",
+        "10:18 10:28 read, build, check",
+        "10:28 10:35 break it, questions, catch up solve 2",
+        "10:35 10:40 Wrap-up",
     ]
-    assert lines[-1] == "0 h 46 min, with breaks and questions."
+    assert "1 h 10 min in all" in done.stdout
 
 
-def test_it_begins_at_nine(workshop: RunWorkshop) -> None:
-    """Without --start."""
-    assert "09:00" in workshop("schedule").stdout.splitlines()[1]
+def test_breaks_of_ones_own(workshop: RunWorkshop) -> None:
+    """They begin to the minute, and what they interrupt goes on afterwards."""
+    done = workshop("schedule", "--break=10:02+30", "--break=9:10+5")
+    rows = rows_of(done.stdout)
+    assert rows[:3] == [
+        "09:00 09:10 Welcome, set-up (doctor)",
+        "09:10 09:15 Break",
+        "09:15 09:18 00 The start: show",
+    ]
+    assert rows[9:12] == [
+        "09:53 10:02 read, build, check",
+        "10:02 10:32 Break",
+        "10:32 10:33 read, build, check",
+    ]
 
 
-def test_midnight(workshop: RunWorkshop) -> None:
-    """Times of the next day are marked, and it says how to avoid them."""
-    done = workshop("schedule", "--start", "23:30")
-    assert "00:16+" in done.stdout
-    assert "To end before midnight, start by 23:13." in done.stdout
-    assert "+" in workshop("schedule", "--start", "23:14").stdout
-    assert "+" not in workshop("schedule", "--start", "23:13").stdout
+def test_breaks_come_when_the_notes_say_so() -> None:
+    """A break follows each step whose INSTRUCTOR.md announces one."""
+    steps = Repository(ROOT).steps()
+    rows = [row.what for row in sheet(steps, start=540)]
+    for step, after in itertools.pairwise(steps):
+        notes = ROOT / "steps" / step.name / "INSTRUCTOR.md"
+        announced = bool(re.search(r"comes\s+a\s+break", notes.read_text("utf-8")))
+        index = rows.index(f"{after.number:02} {after.title}: show")
+        assert (rows[index - 1] == "Break") == announced, step.name
 
 
-def test_a_wrong_time(workshop: RunWorkshop) -> None:
-    """It is named, with an example of a right one."""
-    done = workshop("schedule", "--start=24:00")
-    assert done.returncode == 2
-    assert "'24:00' is no time of the day, such as 09:00" in done.stderr
-    assert done.stdout == ""
-
-
-@pytest.mark.parametrize("time", ["9", "09:60", "nine", "-1:00", "", "12:00 "])
-def test_wrong_times(time: str) -> None:
-    """Nothing is guessed."""
-    with pytest.raises(typer.BadParameter):
-        time_of_day(time)
-
-
-def test_breaks(small: Repository) -> None:
-    """Nobody works for more than an hour without one, unless a step alone does."""
-    found = slots(lasting(small, 20, 26, 20, 70, 5), start=600)
-    rests = [slot for slot in found if slot.what == "Break"]
-    begin = 600 + 20 + 26 + 2 * QUESTIONS
-    assert begin == 600 + LONGEST
-    third = begin + BREAK + 20 + QUESTIONS
-    fourth = third + BREAK + 70 + QUESTIONS
-    assert [rest.start for rest in rests] == [begin, third, fourth]
-    assert all(rest.end - rest.start == BREAK for rest in rests)
-    for one, other in itertools.pairwise(found):
-        assert one.end == other.start
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("--start=24:00", "'24:00' isn't a time of day such as 09:00"),
+        ("--start=nine", "'nine' isn't a time of day"),
+        ("--break=10:30", "'10:30' isn't a time and minutes such as 10:30+15"),
+        ("--break=8:00+5", "A break at 08:00 can't be kept"),
+    ],
+)
+def test_wrong_times(workshop: RunWorkshop, option: str, words: str) -> None:
+    """They are refused with an example of a right one, or with what to change."""
+    done = workshop("schedule", option)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words in done.stderr

@@ -1,91 +1,123 @@
-"""``schedule``: when what begins, from the minutes of the steps."""
+"""`schedule`: the run sheet, made from the minutes in each step's step.toml."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
 
+from workshop.core.errors import WorkshopError
 from workshop.core.output import say
 from workshop.core.steps import Step
 
+WELCOME = 10
+"""Minutes for the welcome, and for `doctor` on each laptop."""
+SHOW = 3
+"""Minutes of each step for what INSTRUCTOR.md shows on the projector."""
 QUESTIONS = 7
-"""Minutes after each step, for its questions and for "Break it on purpose"."""
-BREAK = 10
+"""Minutes of each step for "Break it on purpose" and its questions."""
+WRAP_UP = 5
 """Minutes."""
-LONGEST = 60
-"""Minutes without a break, unless one step takes longer."""
-DAY = 24 * 60
+REST = 10
+"""Minutes of a break."""
+LONGEST = 80
+"""Minutes after which a break comes before the next step."""
 
 
 @dataclass(frozen=True)
-class Slot:
-    """Something that takes a while."""
+class Row:
+    """A line of the run sheet."""
 
     start: int
-    """Minutes from midnight; more than a day's are of the next day."""
+    """Minutes since midnight."""
     end: int
     what: str
-    catch_up: int | None = None
-    """The step that whoever is behind goes to at the end of this slot."""
+    behind: str = ""
+    """The command that takes anyone who is behind to the next step."""
 
 
-def slots(steps: list[Step], start: int) -> list[Slot]:
-    """Return the slots of a workshop.
+def parts(steps: Sequence[Step], rests: bool) -> Iterator[tuple[int, str, str]]:
+    """Yield the parts of a workshop.
 
-    Takes: ``start``, minutes from midnight.
+    Args:
+        steps: The steps.
+        rests: Whether breaks are among the parts.
+
+    Yields:
+        The minutes of a part, its name, and the command for anyone who is behind.
     """
-    found: list[Slot] = []
-    at = rested = start
-    for index, step in enumerate(steps):
-        end = at + step.minutes + QUESTIONS
-        if found and end - rested > LONGEST:
-            found.append(Slot(at, at + BREAK, "Break"))
-            at = rested = at + BREAK
-        work = at + step.minutes
-        after = steps[index + 1].number if index + 1 < len(steps) else None
-        found.append(Slot(at, work, f"{step.number:02} {step.title}"))
-        found.append(
-            Slot(
-                work,
-                work + QUESTIONS,
-                "   break it, questions",
-                after if step.todos else None,
-            )
+    yield WELCOME, "Welcome, set-up (doctor)", ""
+    worked = WELCOME
+    for step in steps:
+        minutes = SHOW + step.minutes + QUESTIONS
+        if rests and worked + minutes > LONGEST:
+            yield REST, "Break", ""
+            worked = 0
+        worked += minutes
+        yield SHOW, f"{step.number:02} {step.title}: show", ""
+        yield step.minutes, "   read, build, check", ""
+        if not step.todos:
+            yield QUESTIONS, "   break it, questions", ""
+            continue
+        last = step is steps[-1]
+        behind = f"solve {step.number}" if last else f"catchup {step.number + 1}"
+        yield QUESTIONS, "   break it, questions, catch up", behind
+    yield WRAP_UP, "Wrap-up", ""
+
+
+def sheet(steps: Sequence[Step], start: int, breaks: Sequence[Row] = ()) -> list[Row]:
+    """Return the rows of the run sheet.
+
+    Args:
+        steps: The steps.
+        start: When the workshop begins, in minutes since midnight.
+        breaks: Breaks that divide the row that they fall into. Without any, there are
+            breaks between steps, at most LONGEST apart.
+
+    Raises:
+        WorkshopError: A break isn't within the workshop.
+    """
+    found: list[Row] = []
+    at, waiting = start, sorted(breaks, key=lambda rest: rest.start)
+    for left, what, behind in parts(steps, rests=not breaks):
+        while waiting and at <= waiting[0].start < at + left:
+            rest = waiting.pop(0)
+            if rest.start > at:
+                found.append(Row(at, rest.start, what))
+            found.append(rest)
+            left -= rest.start - at
+            at = rest.end
+        found.append(Row(at, at + left, what, behind))
+        at += left
+    if waiting:
+        raise WorkshopError(
+            f"A break at {clock(waiting[0].start)} can't be kept, because the workshop "
+            f"takes from {clock(start)} to {clock(at)},\nor because another break "
+            "isn't over by then. Change --break or --start."
         )
-        at = work + QUESTIONS
     return found
 
 
-def show(steps: list[Step], start: int, console: Console) -> None:
-    """Print the run sheet.
-
-    Takes: ``start``, minutes from midnight.
-    """
-    found = slots(steps, start)
-    sheet = Table("from", "to", "what", "if you are behind", box=None)
-    for slot in found:
-        behind = ""
-        if slot.catch_up is not None:
-            behind = f"at {clock(slot.end)}: catchup {slot.catch_up}"
-        sheet.add_row(clock(slot.start), clock(slot.end), slot.what, behind)
-    console.print(sheet)
-    total = found[-1].end - start
+def show(
+    steps: Sequence[Step], start: int, breaks: Sequence[Row], console: Console
+) -> None:
+    """Print the run sheet; see `sheet` for the arguments."""
+    rows = sheet(steps, start, breaks)
+    table = Table("from", "to", "what", "anyone who is behind types", box=None)
+    for row in rows:
+        table.add_row(clock(row.start), clock(row.end), row.what, row.behind)
+    console.print(table)
+    minutes = rows[-1].end - start
     say(
         console,
-        "\nWho has not finished at the time in the last column types, for example,\n"
-        "python3 -m workshop catchup 2. That keeps what was written, and\n"
-        "takes them to the start of step 02.",
+        f"\n{minutes // 60} h {minutes % 60:02} min in all. The commands in the last "
+        "column follow python3 -m workshop.\nThey keep a copy of the attendee's code "
+        "and bring everybody to the same place.",
     )
-    say(console, f"{total // 60} h {total % 60:02} min, with breaks and questions.")
-    if found[-1].end >= DAY:
-        say(console, "A + is the next day.")
-        if total < DAY:
-            latest = clock(DAY - 1 - total)
-            say(console, f"To end before midnight, start by {latest}.")
 
 
 def clock(minutes: int) -> str:
-    """Return a time of the day, with a + when it is of the next day."""
-    return f"{minutes // 60 % 24:02}:{minutes % 60:02}{'+' * (minutes >= DAY)}"
+    """Return a time of day, which is given in minutes since midnight."""
+    return f"{minutes // 60 % 24:02}:{minutes % 60:02}"

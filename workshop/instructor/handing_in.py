@@ -1,0 +1,77 @@
+"""Copies on their way to the instructor: `handin` packs one, `grade` opens it."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
+
+from workshop.core.apps import app_files
+from workshop.core.errors import WorkshopError
+from workshop.core.files import write_whole
+from workshop.core.steps import FOLDER_NAME, Repository
+
+
+def pack(repository: Repository, name: str) -> Path:
+    """Pack the steps of a workshop into a zip file, without what running them made.
+
+    Args:
+        repository: The attendee's copy of the workshop. The zip file goes into its
+            root, and replaces an earlier one of the same name.
+        name: The attendee's name, which becomes the name of the file.
+
+    Returns:
+        The zip file.
+
+    Raises:
+        WorkshopError: A file can't be read, or the zip file can't be written.
+    """
+    stem = re.sub(r"[^\w .-]", "_", name).strip(" .") or "copy"
+    target = repository.root / f"{stem}.zip"
+    packed = io.BytesIO()
+    try:
+        with ZipFile(packed, "w", ZIP_DEFLATED) as file:
+            for path, source in app_files(repository.root / "steps").items():
+                file.writestr(f"steps/{path}", source.read_bytes())
+        write_whole(target, packed.getvalue())
+    except OSError as error:
+        raise WorkshopError(
+            f"Your copy could not be packed: {error}.\n"
+            "Check the file or folder that this names, and type the command again."
+        ) from None
+    return target
+
+
+def steps_of(copy: Path, unpacked: Path) -> Path:
+    """Find the steps in a copy: in it, in its folder `steps`, or one level deeper.
+
+    Args:
+        copy: A folder, or a zip file.
+        unpacked: A folder to be made, which a zip file is unpacked to.
+
+    Returns:
+        The folder that holds a folder for each step.
+
+    Raises:
+        WorkshopError: There are no steps, or those of several copies.
+        BadZipFile: The zip file is damaged.
+        OSError: Something in the copy can't be read.
+    """
+    if copy.is_file():
+        with ZipFile(copy) as file:
+            file.extractall(unpacked)
+        copy = unpacked
+    # Only folders named steps: tests/ and solutions/ hold folders of the same names.
+    deeper = [path / "steps" for path in sorted(copy.glob("[!._]*"))]
+    for places in ([copy / "steps"], [copy], deeper):
+        found = [
+            place
+            for place in places
+            if any(FOLDER_NAME.fullmatch(path.name) for path in place.glob("*/"))
+        ]
+        if len(found) > 1:
+            raise WorkshopError("It holds several copies, so name each of them.")
+        if found:
+            return found[0]
+    raise WorkshopError("It doesn't have a folder steps with the steps in it.")
