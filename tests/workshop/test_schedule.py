@@ -29,7 +29,7 @@ def test_the_sheet(workshop: RunWorkshop) -> None:
         "09:48 09:55 break it, questions",
         "09:55 09:58 01 The first: show",
         "09:58 10:08 read, build, check",
-        "10:08 10:15 break it, questions, catch up catchup 2",
+        "10:08 10:15 break it, questions, catch up reset 2",
         "10:15 10:18 02 The second: show",
         "10:18 10:28 read, build, check",
         "10:28 10:35 break it, questions, catch up solve 2",

@@ -62,7 +62,7 @@ def parts(steps: Sequence[Step], rests: bool) -> Iterator[tuple[int, str, str]]:
             yield QUESTIONS, "   break it, questions", ""
             continue
         last = step is steps[-1]
-        behind = f"solve {step.number}" if last else f"catchup {step.number + 1}"
+        behind = f"solve {step.number}" if last else f"reset {step.number + 1}"
         yield QUESTIONS, "   break it, questions, catch up", behind
     yield WRAP_UP, "Wrap-up", ""
 
