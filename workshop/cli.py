@@ -89,9 +89,16 @@ Host = Annotated[
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Carry out a command line.
+    """Run a command line.
 
-    Returns: the exit status. Raises: WorkshopError for what the user can put right.
+    Args:
+        arguments: The command line without the program's name.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        WorkshopError: Something that the user can put right.
     """
     try:
         if not arguments:
@@ -469,11 +476,6 @@ def say_replaced(copy: Copy | None, what: str) -> None:
 
 
 def require_packages() -> None:
-    """Make sure that the packages are there; raises WorkshopError when one is not."""
-    missing = environment.missing_packages()
-    if missing:
-        environment.stamp().unlink(missing_ok=True)
-        raise WorkshopError(
-            f"The installed packages are not as they must be: {missing[0]}.\n"
-            "Type the command again: that installs the packages anew."
-        )
+    """Raise WorkshopError if an installed package isn't as pinned."""
+    if missing := environment.missing_packages():
+        raise environment.damaged(missing[0])

@@ -291,7 +291,7 @@ def make_small(root: Path) -> Repository:
     """Write the small workshop into a folder."""
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "workshop", root / "workshop", ignore=ignore)
-    for name in ("requirements.txt", "pyproject.toml"):
+    for name in ("requirements.txt", "requirements-all.txt", "pyproject.toml"):
         shutil.copy(ROOT / name, root / name)
     for folder, files in APPS.items():
         for name, text in {"server.py": SERVER, **files}.items():

@@ -1,4 +1,4 @@
-"""Apps as folders of files: reading them, comparing them, and making them up."""
+"""Apps as folders of files: reads, compares and composes them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 from workshop.core.steps import TODO, Repository, Step
 
 NOT_THE_APP = frozenset({"README.md", "INSTRUCTOR.md", "step.toml"})
-"""Beside a starter's app: the lesson, the instructor's notes and the description."""
+"""Files that lie beside a starter's app and don't belong to it."""
 MADE_BY_RUNNING = ("__pycache__", "*.pyc", "*.jsonl", "*.lock", "*.db", "*.db-*", ".*")
-"""As in .gitignore, because a download without git has to be checked as well."""
+"""The same as in .gitignore, because a download without git is checked as well."""
 
 
 @dataclass(frozen=True)
@@ -30,29 +30,27 @@ class Hunk:
 
 
 def app_files(folder: Path) -> dict[str, Path]:
-    """Return an app's files by their path in it, "/" between the parts."""
+    """Return an app's files by their paths in its folder, with "/" on every system."""
     files = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
-        made = any(
-            fnmatch(p, pattern) for p in name.parts for pattern in MADE_BY_RUNNING
-        )
+        made = any(fnmatch(p, made) for p in name.parts for made in MADE_BY_RUNNING)
         if path.is_file() and not made and str(name) not in NOT_THE_APP:
             files[name.as_posix()] = path
     return files
 
 
 def read_lines(path: Path) -> tuple[str, ...]:
-    """Return a file's lines with their ends; any bytes will do."""
-    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-        return tuple(file.read().splitlines(keepends=True))
+    """Return a file's lines with their line breaks, even if it isn't UTF-8."""
+    text = path.read_bytes().decode("utf-8", "surrogateescape")
+    return tuple(text.splitlines(keepends=True))
 
 
 def hunks(old: tuple[str, ...], new: tuple[str, ...]) -> list[Hunk]:
     """Return where two versions differ.
 
-    Two hunks with nothing but blank lines between them are one: a blank line is no
-    sign that the text around it was kept.
+    Hunks with only blank lines between them count as one, because a blank line doesn't
+    show that the text around it was kept.
     """
     spans: list[tuple[int, int, int, int]] = []
     matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
@@ -60,8 +58,7 @@ def hunks(old: tuple[str, ...], new: tuple[str, ...]) -> list[Hunk]:
         if kind == "equal":
             continue
         if spans and not "".join(old[spans[-1][1] : i1]).strip():
-            i1, j1 = spans[-1][0], spans[-1][2]
-            spans.pop()
+            i1, _, j1, _ = spans.pop()
         spans.append((i1, i2, j1, j2))
     return [
         Hunk(line=j1 + 1, old_line=i1 + 1, old=old[i1:i2], new=new[j1:j2])
@@ -70,10 +67,7 @@ def hunks(old: tuple[str, ...], new: tuple[str, ...]) -> list[Hunk]:
 
 
 def patched(lines: Sequence[str], changes: Iterable[Hunk]) -> list[str]:
-    """Return the old version of a file with some of its hunks changed to the new.
-
-    Takes: ``changes``, in the order of their lines.
-    """
+    """Return the old version of a file with some hunks, in order, made new."""
     result: list[str] = []
     at = 0
     for hunk in changes:
@@ -84,32 +78,37 @@ def patched(lines: Sequence[str], changes: Iterable[Hunk]) -> list[str]:
 
 
 def todos_in(lines: tuple[str, ...], step: Step) -> set[str]:
-    """Return the ids of this step's todos that are marked in some lines."""
+    """Return the ids of this step's TODOs that some lines name."""
     return set(TODO.findall("".join(lines))) & {todo.id for todo in step.todos}
 
 
 def write_partway(repository: Repository, step: Step, last: str, folder: Path) -> None:
-    """Write an app in which a learner has done the first of a step's todos.
+    """Write an app in which a learner has done the first few of a step's TODOs.
 
-    Takes: ``last``, the id of the last todo that is done; ``folder``, where the app
-    goes; what is there is removed.
+    Args:
+        repository: The workshop.
+        step: The step.
+        last: The id of the last TODO that is done.
+        folder: Where the app goes, in place of what is there.
     """
     ids = [todo.id for todo in step.todos]
     shutil.rmtree(folder, ignore_errors=True)
     for name, text in partway(repository, step, ids[: ids.index(last) + 1]).items():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open(
-            "w", encoding="utf-8", errors="surrogateescape", newline=""
-        ) as file:
-            file.write(text)
+        target.write_bytes(text.encode("utf-8", "surrogateescape"))
 
 
 def partway(repository: Repository, step: Step, done: Iterable[str]) -> dict[str, str]:
-    """Return the files of an app in which some of a step's todos are done.
+    """Return the texts of an app in which some of a step's TODOs are done.
 
-    Takes: ``done``, their ids.
-    Returns: the texts, by the files' paths in the app.
+    Args:
+        repository: The workshop.
+        step: The step.
+        done: The ids of those TODOs.
+
+    Returns:
+        The texts by the files' paths in the app.
     """
     ids = set(done)
     solution = app_files(repository.solution(step))
@@ -122,5 +121,5 @@ def partway(repository: Repository, step: Step, done: Iterable[str]) -> dict[str
 
 
 def same(one: Path | None, other: Path | None) -> bool:
-    """Tell whether two files both exist and are alike to the byte."""
+    """Return whether two files exist and have the same bytes."""
     return bool(one and other and one.read_bytes() == other.read_bytes())

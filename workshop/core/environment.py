@@ -1,21 +1,22 @@
-"""Provides the Python packages the workshop needs, then starts the runner.
+"""Provides the packages that the workshop needs, then starts the runner.
 
-In order: the running Python when it has every pinned package; the repository's
-``.venv`` when it is complete; else ``.venv`` is made first. Standard library alone.
+If the running Python has every pinned package, it is used. Otherwise `.venv` in the
+repository is used, and made or updated first. This needs the standard library alone.
 """
 
 from __future__ import annotations
 
-import hashlib
+import argparse
+import ast
+import io
+import os
 import platform
 import re
-import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from importlib import util
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from importlib import metadata, util
 from pathlib import Path
 
 from workshop.core import processes
@@ -23,126 +24,185 @@ from workshop.core.errors import WorkshopError
 
 ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = ROOT / "requirements.txt"
-"""What every command needs."""
+"""The packages that every command needs."""
 ALL_REQUIREMENTS = ROOT / "requirements-all.txt"
-"""The same, and what `verify` and `site` need besides."""
-NEED_ALL = ("verify", "site")
+"""The same packages, and those that only the commands in `NEED_ALL` need."""
+NEED_ALL = {"verify", "site"}
 VENV = ROOT / ".venv"
+STAMP = VENV / "workshop-installed"
+"""Has Python's version and the installed requirements, and is written last."""
 STATE = ROOT / ".workshop"
-"""Where the runner keeps what it writes: results, logs, the demo's data."""
+"""The folder for everything that the runner writes, such as results and logs."""
 LOG = STATE / "install.log"
 
 USAGE_ERROR = 2
 INTERRUPTED = 130
-"""Exit status of a command that Ctrl+C ended, as shells have it (128 + SIGINT)."""
+"""The exit status after Ctrl+C, as shells have it (128 + SIGINT)."""
 
-NETWORK_TROUBLE = re.compile(
-    r"Retrying \(|NewConnectionError|NameResolutionError|Temporary failure in name"
-    r"|getaddrinfo failed|Network is unreachable|Read timed out|ProxyError"
+FOREIGN = (
+    *("PYTHONPATH", "PYTHONHOME", "PYTHONSAFEPATH", "PYTHONOPTIMIZE", "PYTHONWARNINGS"),
+    *("PYTEST_ADDOPTS", "PYTEST_PLUGINS"),
 )
-NO_SUCH_WHEEL = re.compile(r"No matching distribution found for (\S+)")
-DISK_FULL = re.compile(r"No space left on device|not enough space on the disk")
+"""Variables that somebody has set for other projects, and that would change ours."""
+PIP_SETTINGS = (
+    *("index-url", "extra-index-url", "find-links", "no-index", "trusted-host"),
+    *("proxy", "cert", "client-cert", "keyring-provider", "use-feature"),
+    *("cache-dir", "no-cache-dir", "timeout", "default-timeout", "retries"),
+)
+"""The user's settings of pip that count: from where to download, and how."""
+
+OFFLINE = (
+    "Or ask your instructor for a folder of wheels and add --wheelhouse DIR to the "
+    "command.\n(Such a folder is made online by: {download})"
+)
+TROUBLES = {
+    r"No space left on device|Disk quota exceeded|not enough space on the disk": (
+        "The disk is full. Free about 200 MB and type the command again."
+    ),
+    r"(?:Permission denied|not permitted|Read-only file system): '(?P<path>.+?)'": (
+        "Writing to {path} isn't allowed. Perhaps it belongs to another user.\nTo make "
+        'the workshop yours: sudo chown -R "$USER" "{root}"\n'
+        "Or copy it into a folder of your own, and type the command again there."
+    ),
+    r"(?:File exists|Not a directory): '(?P<path>.+?)'": (
+        "{path} isn't a folder, but the workshop needs one there. Rename it."
+    ),
+    r"SSLCertVerificationError|CERTIFICATE_VERIFY_FAILED": (
+        "The certificate of the package index isn't trusted. Perhaps your network "
+        "inspects what is encrypted, or the clock of this machine is wrong.\n"
+        "Ask for the file of certificates (PEM) that your network uses, set the "
+        "variable PIP_CERT to its path, and type the command again.\n" + OFFLINE
+    ),
+    r"Retrying \(|NewConnectionError|NameResolutionError|Temporary failure in name"
+    r"|getaddrinfo failed|Network is unreachable|Read timed out|ProxyError": (
+        "The package index can't be reached. Connect to the network and type the "
+        "command again.\n" + OFFLINE
+    ),
+    r"No matching distribution found for (?P<package>\S+)": (
+        "pip found no {package} for Python {python} on this system.\nIf you have a "
+        "folder of wheels, make it on the same system with the same Python: {download}"
+    ),
+}
+"""What errors of the system, of venv and of pip mean. The first match counts."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Provide the packages, then carry out the command line.
+    """Provide the packages, then run a command line.
 
-    Takes: ``arguments``, the command line after the program's name. ``--wheelhouse
-    DIR``, anywhere in it, is for here: a folder of wheels to install from, offline.
-    Returns: the exit status.
+    Args:
+        arguments: The command line without the program's name. `--wheelhouse DIR`,
+            anywhere in it, names a folder of wheels to install from, offline.
+
+    Returns:
+        The exit status.
     """
+    print_anything()
     try:
-        wheelhouse, arguments = split_wheelhouse(arguments)
-        choose_requirements(arguments)
+        if [name for name in FOREIGN if os.environ.pop(name, None)]:
+            return start_over(sys.executable, arguments)
+        wheelhouse, words = split_wheelhouse(arguments)
+        requirements = ALL_REQUIREMENTS if set(words[:1]) & NEED_ALL else REQUIREMENTS
         inside = VENV.exists() and VENV.samefile(sys.prefix)
-        if not (inside and is_complete(VENV)) and missing_packages():
-            make_environment(wheelhouse)
-            program = str(ROOT / "workshop")
-            return processes.replace([str(python_of(VENV)), program, *arguments])
-        try:
-            from workshop.cli import main as run
-        except ModuleNotFoundError as error:
-            if (error.name or "").startswith("workshop"):
-                raise
-            stamp().unlink(missing_ok=True)
-            raise WorkshopError(
-                f"An installed package is broken (no module named {error.name}).\n"
-                "Type the command again: that installs the packages anew."
-            ) from None
-        return run(arguments)
+        ready = inside and is_complete(requirements)
+        if not ready and missing_packages(requirements):
+            make_environment(requirements, wheelhouse)
+            return start_over(str(python_of(VENV)), words)
+        return run(words)
     except WorkshopError as error:
         print(error, file=sys.stderr)
+        return USAGE_ERROR
+    except OSError as error:
+        if not (text := explained(str(error))):
+            raise
+        print(text, file=sys.stderr)
         return USAGE_ERROR
     except KeyboardInterrupt:
         return INTERRUPTED
 
 
-def choose_requirements(arguments: Sequence[str]) -> None:
-    """Choose what has to be installed for a command line."""
-    global REQUIREMENTS
-    if set(arguments[:1]) & set(NEED_ALL):
-        REQUIREMENTS = ALL_REQUIREMENTS
+def print_anything() -> None:
+    """Have "?" printed for characters that the terminal lacks, instead of an error.
+
+    That goes for the programs that we start as well.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    encoding = os.environ.get("PYTHONIOENCODING", "").partition(":")[0]
+    os.environ["PYTHONIOENCODING"] = f"{encoding}:replace"
 
 
-def stamp() -> Path:
-    """Return the file that is written last: without it, an environment is half made."""
-    return VENV / f"workshop-{REQUIREMENTS.stem}"
+def start_over(python: str, arguments: Sequence[str]) -> int:
+    """Turn this process into another Python that runs the same command line."""
+    return processes.replace([python, str(ROOT / "workshop"), *arguments])
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line, now that the packages are there; return the exit status."""
+    try:
+        from workshop.cli import main
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("workshop"):
+            raise
+        raise damaged(f"there is no module named {error.name}") from None
+    return main(arguments)
+
+
+def damaged(reason: str) -> WorkshopError:
+    """Have the packages installed again next time, and return what to tell the user."""
+    STAMP.unlink(missing_ok=True)
+    return WorkshopError(
+        f"The installed packages are damaged: {reason}.\n"
+        "Type the command again to install them again."
+    )
 
 
 def split_wheelhouse(arguments: Sequence[str]) -> tuple[Path | None, list[str]]:
-    """Take ``--wheelhouse DIR`` (or ``--wheelhouse=DIR``) out of a command line.
+    """Take `--wheelhouse DIR` or `--wheelhouse=DIR` out of a command line.
 
-    Returns: the folder, or None where it is not named; and the other arguments.
-    Raises: WorkshopError when the folder is missing, from the line or from the disk.
+    Returns:
+        The folder, or None if there is no such option, and the other arguments.
+
+    Raises:
+        WorkshopError: The folder doesn't exist.
     """
-    folder: str | None = None
-    others = []
-    rest = iter(arguments)
-    for argument in rest:
-        if argument == "--wheelhouse":
-            folder = next(rest, "")
-        elif argument.startswith("--wheelhouse="):
-            folder = argument.partition("=")[2]
-        else:
-            others.append(argument)
-    if folder is None:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--wheelhouse", nargs="?", const="")
+    option, others = parser.parse_known_args(arguments)
+    if option.wheelhouse is None:
         return None, others
-    if not folder or not Path(folder).is_dir():
+    folder = Path(option.wheelhouse).resolve()
+    if not option.wheelhouse or not folder.is_dir():
         raise WorkshopError(
-            f"--wheelhouse needs a folder of wheels, and '{folder}' is no folder.\n"
-            f"To make one, online: {how_to_make_wheelhouse()}"
+            "--wheelhouse needs a folder of wheels, and there is no folder "
+            f"'{option.wheelhouse}'.\nTo make one, online: {how_to_download()}"
         )
-    return Path(folder).resolve(), others
+    return folder, others
 
 
-def how_to_make_wheelhouse() -> str:
-    """Return the command with which an instructor makes a wheelhouse."""
-    return "python3 -m pip download -r requirements.txt -d DIR"
+def how_to_download(requirements: Path = REQUIREMENTS) -> str:
+    """Return the command that fills a folder with wheels."""
+    return f"python3 -m pip download -r {requirements.name} -d DIR"
 
 
-def missing_packages() -> list[str]:
-    """Compare the running Python's packages with requirements.txt.
-
-    Returns: a phrase for each that is missing or of another version; empty when all
-    are there.
-    """
+def missing_packages(requirements: Path | None = None) -> list[str]:
+    """Return a phrase for each requirement that the running Python doesn't meet."""
     try:
-        # It reads the environment markers ("; sys_platform == 'win32'"). pytest needs
-        # it: where it is missing, so is pytest.
+        # It evaluates markers such as "; sys_platform == 'win32'". It comes with
+        # pytest, so if it is missing, then so is pytest.
         from packaging.requirements import Requirement
     except ImportError:
-        return ["packaging is not installed"]
-    from importlib import metadata  # Here, for it takes 20 ms that are seldom needed.
-
+        return ["packaging isn't installed"]
     missing = []
-    for line in requirement_lines():
-        requirement = Requirement(line)
+    for requirement in map(
+        Requirement, requirement_lines(requirements or REQUIREMENTS)
+    ):
         if requirement.marker and not requirement.marker.evaluate():
             continue
         try:
             version = metadata.version(requirement.name)
         except metadata.PackageNotFoundError:
-            missing.append(f"{requirement.name} is not installed")
+            missing.append(f"{requirement.name} isn't installed")
             continue
         if version not in requirement.specifier:
             wanted = str(requirement.specifier).removeprefix("==")
@@ -150,245 +210,187 @@ def missing_packages() -> list[str]:
     return missing
 
 
-def requirement_lines(file: Path | None = None) -> list[str]:
-    """Return the lines of a requirements file that name a package."""
-    lines = (file or REQUIREMENTS).read_text(encoding="utf-8").splitlines()
+def requirement_lines(requirements: Path) -> list[str]:
+    """Return the lines of a file of requirements that name a package."""
+    lines = requirements.read_text(encoding="utf-8").splitlines()
     return [line for line in lines if line.strip() and line.strip()[0] != "#"]
 
 
 def python_of(venv: Path) -> Path:
     """Return the path of a virtual environment's Python."""
-    if sys.platform == "win32":
-        return venv / "Scripts" / "python.exe"
-    return venv / "bin" / "python"
+    return venv / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 
 
-def stamp_text() -> str:
-    """Return what a complete environment's stamp says: what it was made from."""
-    digest = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
-    return f"{platform.python_version()} {digest}\n"
+def is_complete(requirements: Path) -> bool:
+    """Return whether `.venv` has this version of Python and all the requirements."""
+    return {platform.python_version(), *requirement_lines(requirements)} <= installed()
 
 
-def is_complete(venv: Path) -> bool:
-    """Tell whether ``venv`` was made to the end, from today's requirements."""
-    try:
-        return python_of(venv).exists() and stamp().read_text() == stamp_text()
-    except OSError:
-        return False
+def installed() -> set[str]:
+    """Return the lines of the stamp; none if `.venv` isn't whole."""
+    whole = all(map(Path.exists, (python_of(VENV), VENV / "pyvenv.cfg", STAMP)))
+    return set(STAMP.read_text("utf-8").splitlines()) if whole else set()
 
 
-def make_environment(wheelhouse: Path | None) -> None:
-    """Make ``.venv``, unless it is complete; one command at a time.
+def make_environment(requirements: Path, wheelhouse: Path | None) -> None:
+    """Make `.venv`, or add what it lacks. One command does so at a time.
 
-    Takes: ``wheelhouse``, a folder of wheels to install from, or None for PyPI.
-    Raises: WorkshopError when that fails; KeyboardInterrupt at Ctrl+C. Either way the
-    next run begins again.
+    Args:
+        requirements: The file of requirements to install.
+        wheelhouse: A folder of wheels to install from, offline; None for the index.
+
+    Raises:
+        WorkshopError: It failed, and the next command starts it over.
+        KeyboardInterrupt: The user pressed Ctrl+C. The next command starts it over.
     """
-    if is_complete(VENV):
+    if is_complete(requirements):
         return
-    try:
-        STATE.mkdir(exist_ok=True)
-        with alone(), processes.interrupted_by_termination():
-            if not is_complete(VENV):  # Another command may just have made it.
-                build(wheelhouse)
-    except KeyboardInterrupt:
-        say("Stopped. The next run begins the installation again.")
-        raise
-    except PermissionError as error:
+    if os.pathsep in str(ROOT):
         raise WorkshopError(
-            f"Cannot write to {error.filename or ROOT}.\n"
-            "Clone or copy the workshop into a folder of your own, and start it there."
-        ) from None
-    except OSError as error:
-        raise WorkshopError(f"Cannot make {VENV}: {error}") from None
+            f"The path {ROOT} contains a '{os.pathsep}', and Python can't make a "
+            "virtual environment in such a place.\nRename the folder or move it, and "
+            "type the command again."
+        )
+    STATE.mkdir(exist_ok=True)
+    say("The packages have to be installed first, into .venv. This takes a minute.")
+    try:
+        with one_at_a_time(), processes.interrupted_by_termination():
+            if is_complete(requirements):  # another command has just made it
+                return
+            known = installed()
+            STAMP.unlink(missing_ok=True)
+            if platform.python_version() not in known:
+                make_empty_environment()
+            install(requirements, wheelhouse)
+            lines = [platform.python_version(), *requirement_lines(requirements)]
+            STAMP.write_text("\n".join(lines), "utf-8")
+            say("The packages are installed.")
+    except KeyboardInterrupt:
+        say("Stopped. The next command starts the installation over.")
+        raise
 
 
 @contextmanager
-def alone() -> Iterator[None]:
-    """Within it, no other process of this repository installs.
+def one_at_a_time() -> Iterator[None]:
+    """Wait until no other command installs packages, and let others wait for us.
 
-    The lock belongs to the open file: the system drops it when its owner dies, so none
-    is ever left behind.
+    The system drops the lock when its owner dies, so it is never left behind.
     """
     with (STATE / "install.lock").open("w") as file:
-        if not try_lock(file.fileno()):
-            say("Another command is installing the packages; waiting for it.")
-            while not try_lock(file.fileno()):
-                time.sleep(0.2)
-        yield
-
-
-def try_lock(descriptor: int) -> bool:
-    """Lock an open file, if no other process has; return whether that was done."""
-    try:
         if sys.platform == "win32":
             import msvcrt
 
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+            while True:  # each call gives up after 10 s
+                with suppress(OSError):
+                    msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
+                    break
         else:
             import fcntl
 
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
-    return True
-
-
-def build(wheelhouse: Path | None) -> None:
-    """Make ``.venv`` and install the requirements; the stamp comes last.
-
-    An environment of this Python, once complete, is only brought up to date.
-    """
-    began = time.monotonic()
-    made_by = [path.read_text().split()[0] for path in VENV.glob("workshop-*")]
-    stamp().unlink(missing_ok=True)
-    if platform.python_version() not in made_by or not python_of(VENV).exists():
-        make_empty_environment()
-    count = install(wheelhouse)
-    stamp().write_text(stamp_text())
-    seconds = time.monotonic() - began
-    say(f"Installed {count} packages into .venv in {seconds:.0f} s.")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def make_empty_environment() -> None:
-    """Make ``.venv`` with pip in it; what was there is removed."""
+    """Make `.venv` with nothing but pip in it."""
+    advice = (
+        "On Debian and Ubuntu, type this first: sudo apt install python3-venv "
+        f"(or python3.{sys.version_info.minor}-venv)"
+    )
     missing = [name for name in ("venv", "ensurepip") if util.find_spec(name) is None]
     if missing:
         raise WorkshopError(
-            f"This Python cannot make a virtual environment: it has no module "
-            f"{missing[0]}.\nInstall it and type the command again; on Debian and "
-            f"Ubuntu: sudo apt install python3-venv (or {package_of_venv()})"
+            "This Python can't make a virtual environment, because it has no module "
+            f"{missing[0]}.\n{advice}"
         )
-    say(f"Making .venv with Python {platform.python_version()}.")
-    if VENV.exists():
-        shutil.rmtree(VENV)
-    # Not sys.executable, which may lie in the .venv that was just removed.
+    # sys.executable may lie in the .venv that is about to be removed.
     python = getattr(sys, "_base_executable", sys.executable)
-    status, output = run_logged([python, "-m", "venv", str(VENV)])
-    if status != 0:
-        reason = DISK_FULL.search(output)
+    output, error = run_shown([python, "-m", "venv", "--clear", str(VENV)], os.environ)
+    if error:
         raise WorkshopError(
-            f"Making .venv failed{': the disk is full' if reason else ''}. "
-            f"What Python said is in {LOG}.\n"
-            f"On Debian and Ubuntu, this often helps: sudo apt install "
-            f"python3-venv (or {package_of_venv()})"
+            explained(output) or f"Making .venv failed: {error}\n{advice}"
         )
 
 
-def package_of_venv() -> str:
-    """Return the Debian package that has venv and ensurepip for this Python."""
-    return f"python{sys.version_info.major}.{sys.version_info.minor}-venv"
+def install(requirements: Path, wheelhouse: Path | None) -> None:
+    """Run the pip of `.venv`, with none of the user's settings but `PIP_SETTINGS`.
 
-
-def install(wheelhouse: Path | None) -> int:
-    """Install requirements.txt into ``.venv``, telling which package is at hand.
-
-    Returns: the number of packages. Raises: WorkshopError when pip fails.
+    Others, in a file or a variable, may say where to install or whether to do it at
+    all, which would leave `.venv` empty.
     """
-    command = [str(python_of(VENV)), "-I", "-m", "pip", "install", "--no-input"]
-    command += ["--disable-pip-version-check", "--progress-bar", "off"]
-    if wheelhouse:
-        command += ["--no-index", "--find-links", str(wheelhouse)]
-    command += ["-r", str(REQUIREMENTS)]
-    progress = Progress(len(requirement_lines()))
-    try:
-        status, output = run_logged(command, progress.pip_said)
-    finally:
-        progress.end()
-    if status != 0:
-        raise WorkshopError(why_pip_failed(output, wheelhouse))
-    return progress.total
-
-
-def why_pip_failed(output: str, wheelhouse: Path | None) -> str:
-    """Turn pip's output into what is wrong and what to do."""
-    if DISK_FULL.search(output):
-        return "The disk is full. Free about 200 MB and type the command again."
-    no_wheel = NO_SUCH_WHEEL.search(output)
-    if wheelhouse and no_wheel:
-        return (
-            f"{wheelhouse} has no wheel of {no_wheel[1]} for Python "
-            f"{platform.python_version()} on this system.\nMake the folder with the "
-            f"same system and Python, online: {how_to_make_wheelhouse()}"
+    pip = [str(python_of(VENV)), "-I", "-X", "utf8", "-m", "pip"]
+    env = {k: v for k, v in os.environ.items() if not k.startswith("PIP_")}
+    files = {k: v for k, v in os.environ.items() if k == "PIP_CONFIG_FILE"}
+    output, error = run_shown([*pip, "config", "list", "-vvv"], {**env, **files})
+    if not error:
+        for name in PIP_SETTINGS:
+            variable = f"PIP_{name.upper().replace('-', '_')}"
+            found = re.findall(
+                rf"^(?:global|install)\.{name}=(.+)", output, re.MULTILINE
+            )
+            if variable in os.environ:
+                env[variable] = os.environ[variable]
+            elif found:  # that of the section "install" comes last, and counts
+                env[variable] = str(ast.literal_eval(found[-1]))
+        env["PIP_CONFIG_FILE"] = os.devnull
+        if env.get("PIP_CERT"):  # pip itself prefers these two
+            env |= {"REQUESTS_CA_BUNDLE": "", "CURL_CA_BUNDLE": ""}
+        command = [*pip, "install", "--no-input", "--progress-bar=off"]
+        if wheelhouse:
+            command += ["--no-index", "--find-links", str(wheelhouse)]
+        output, error = run_shown([*command, "-r", str(requirements)], env)
+    if error:
+        raise WorkshopError(
+            explained(output, requirements) or f"Installing failed: {error}"
         )
-    if NETWORK_TROUBLE.search(output):
-        return (
-            "The package index cannot be reached. Connect and type the command again, "
-            "or get a folder of wheels\nfrom your instructor and add --wheelhouse DIR "
-            f"(made online by: {how_to_make_wheelhouse()})."
-        )
-    errors = [line for line in output.splitlines() if line.startswith("ERROR:")]
-    reason = errors[-1].removeprefix("ERROR: ") if errors else "pip gave no reason"
-    return f"Installing the packages failed: {reason}\nAll that pip said is in {LOG}."
 
 
-class Progress:
-    """One line on a terminal, one line for each package elsewhere."""
-
-    def __init__(self, total: int) -> None:
-        """Takes: ``total``, the number of packages that are to be installed."""
-        self.total = total
-        self.done = 0
-        self._redraws = sys.stderr.isatty()
-
-    def end(self) -> None:
-        """Leave the terminal's line free for what follows."""
-        if self._redraws:
-            print(f"\r{'':79}\r", end="", file=sys.stderr, flush=True)
-
-    def pip_said(self, line: str) -> None:
-        """Show how far pip is, from one line of its output."""
-        first, _, rest = line.strip().partition(" ")
-        if first == "Ignoring":  # A package of other systems.
-            self.total -= 1
-        elif first in ("Collecting", "Processing", "Requirement"):
-            self.done += 1
-            name = rest.removeprefix("already satisfied: ").split(" (from")[0]
-            if name.endswith(".whl"):
-                name = "==".join(Path(name).name.split("-")[:2])
-            self._show(f"[{self.done:>2}/{self.total}] {name}")
-        elif line.startswith("Installing collected packages"):
-            self._show(f"[{self.total}/{self.total}] unpacking")
-
-    def _show(self, text: str) -> None:
-        if self._redraws:
-            print(f"\r{text:79.79}", end="", file=sys.stderr, flush=True)
-        else:
-            say(text)
+def explained(output: str, requirements: Path = REQUIREMENTS) -> str:
+    """Return what an error means and what to do; "" if that isn't known."""
+    for pattern, text in TROUBLES.items():
+        if found := re.search(pattern, output):
+            words = found.groupdict()
+            # When Python removes a folder, its errors have only the file's own name.
+            words |= {"path": str(VENV / words.get("path", ""))}
+            words |= {"python": platform.python_version(), "root": str(ROOT)}
+            return text.format(**words, download=how_to_download(requirements))
+    return ""
 
 
-def run_logged(
-    command: Sequence[str], on_line: Callable[[str], None] = lambda line: None
-) -> tuple[int, str]:
-    """Run a command; each line of its output goes to the log and to ``on_line``.
+def run_shown(command: Sequence[str], env: Mapping[str, str]) -> tuple[str, str]:
+    """Run a program of the installation, and show which package it has reached.
 
-    Returns: its exit status and its output.
-    Raises: KeyboardInterrupt at Ctrl+C, once the command has ended.
+    Returns:
+        Its output, and if it failed, its last line and where the rest is, else "".
+
+    Raises:
+        KeyboardInterrupt: The user pressed Ctrl+C. The program has ended.
     """
-    lines = []
-    with LOG.open("w", encoding="utf-8") as log:
-        process = subprocess.Popen(
-            list(command),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-        )
-        assert process.stdout is not None
+    output = ""
+    with subprocess.Popen(
+        command,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+    ) as process:
         try:
-            for line in process.stdout:
-                log.write(line)
-                lines.append(line)
-                on_line(line)
-            return process.wait(), "".join(lines)
-        except KeyboardInterrupt:
+            for line in process.stdout or ():
+                output += line
+                if line.startswith(("Collecting", "Processing", "Installing")):
+                    say(line.split(" (from ")[0].strip())
+        except BaseException:
             process.terminate()
-            process.wait()
             raise
+    if process.returncode == 0:
+        return output, ""
+    LOG.write_text(output, "utf-8")
+    *_, last = ["no output", *output.split("\n")[:-1]]
+    return output, f"{last}\nThe whole output is in {LOG}."
 
 
 def say(text: str) -> None:
-    """Tell the user how it goes; on standard error, as it is no command's result."""
+    """Tell the user about the installation, on standard error."""
     print(text, file=sys.stderr, flush=True)

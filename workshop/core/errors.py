@@ -2,7 +2,7 @@
 
 
 class WorkshopError(Exception):
-    """Something the user can put right.
+    """Something that the user can put right: what happened, and then what to do.
 
-    Its text is shown as it is, without a traceback: what is wrong, and what to do.
+    Its text is all that the user sees, without a traceback.
     """

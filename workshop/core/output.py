@@ -6,10 +6,10 @@ from rich.console import Console
 
 
 def console() -> Console:
-    """Return what to print to: standard output, with no colours of rich's own."""
+    """Return a console on standard output that adds no colours of its own."""
     return Console(highlight=False)
 
 
 def say(console: Console, text: str) -> None:
-    """Print a text as it is: its lines not broken, its brackets no markup."""
+    """Print a text as it is, without breaking its lines or reading its brackets."""
     console.print(text, markup=False, soft_wrap=True)

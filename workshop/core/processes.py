@@ -1,11 +1,8 @@
-"""Processes and signals: the one place that knows how systems differ in them.
+"""Processes and signals: the one module that knows how the systems differ in them.
 
-What ``start`` has started carries a mark in its environment, and all below it inherit
-that. So they can be found whatever became of their parents: by ``stop``, and by the
-keeper (keeper.py), which ends them when this process is killed and cannot do it.
-
-Importing this module needs the standard library alone; psutil is imported where it is
-used, because the runner passes here before anything is installed.
+Each process that `start` starts carries a mark in its environment, which all processes
+below it inherit. By the mark they are found even when their parents are gone: by
+`stop`, and by the keeper (keeper.py), which ends them if this process is killed.
 """
 
 from __future__ import annotations
@@ -16,48 +13,67 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import IO, TYPE_CHECKING
+from typing import IO
 from uuid import uuid4
 
-if TYPE_CHECKING:
+# Before anything is installed, `replace` and `interrupted_by_termination` have to work.
+with suppress(ImportError):
     import psutil
 
 MARKS = "WORKSHOP_STARTED_BY"
-"""The environment variable that holds a process's marks."""
+"""The environment variable that holds the marks of a process."""
 OURS = f"{uuid4().hex}."
-"""What the marks of all begin with that this process has started."""
+"""The beginning of the mark of each process that this process starts."""
 DONE = b"."
-"""What the keeper is told when there is nothing for it to do."""
+"""Tells the keeper that every process has ended."""
+TEMP_VARIABLES = ("TMPDIR", "TEMP", "TMP")
+LONGEST_TEMP = 57
+"""Bytes. A Manager's socket lies in this folder, its name adds 46 bytes to the path
+(/saje-12345678/pymp-12345678/listener-12345678), and macOS allows 103 bytes."""
+WAIT = 5.0
+"""Seconds that killed processes may take to disappear."""
 
-_marks: list[str] = []
-"""Of all that was started, or was about to be."""
 _started: list[Started] = []
+_begun = 0
+"""How many processes were started, or were about to be."""
 _keeper: subprocess.Popen[bytes] | None = None
+_temp = ""
+"""The folder for the temporary files of all started processes."""
 _lock = threading.Lock()
+
+if sys.platform == "win32":
+    NEW_GROUP = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+else:
+    NEW_GROUP = {"start_new_session": True}
 
 
 class Started(subprocess.Popen[bytes]):
-    """A process that ``start`` has started. End it with ``stop``."""
+    """A process that `start` has started. End it with `stop`."""
 
     mark: str
-    """What all below it have among their marks."""
+    """All processes below it have this among their marks."""
 
 
 def replace(command: Sequence[str], cwd: Path | None = None) -> int:
-    """Turn this process into ``command``, so that its signals and status are its own.
+    """Turn this process into another program, with the same pid and terminal.
 
-    Windows has no such call: there the command runs below this process, which waits.
+    Windows can't do that, so there the program runs below this process, which waits.
 
-    Takes: ``command``, whose first item is the path of a program; ``cwd``, the folder
-    to run it in.
-    Returns: the command's exit status (on Windows; elsewhere it does not return).
+    Args:
+        command: The path of the program, and its arguments.
+        cwd: The folder to run it in.
+
+    Returns:
+        The exit status, on Windows. On other systems it doesn't return.
     """
+    os.environ.update(dict.fromkeys(TEMP_VARIABLES, short_temp()))
     sys.stdout.flush()
     sys.stderr.flush()
     if os.name == "posix":
@@ -66,18 +82,14 @@ def replace(command: Sequence[str], cwd: Path | None = None) -> int:
         os.execv(command[0], list(command))
     process = subprocess.Popen(command, cwd=cwd)
     while True:
-        try:
+        # The console sends Ctrl+C to the program as well, which decides what it means.
+        with suppress(KeyboardInterrupt):
             return process.wait()
-        except KeyboardInterrupt:
-            continue  # The console gave it to the command too; its answer counts.
 
 
 @contextmanager
 def interrupted_by_termination() -> Iterator[None]:
-    """Within it, a polite request to end is the same as Ctrl+C: KeyboardInterrupt.
-
-    So a closed terminal (SIGHUP) or a ``kill`` (SIGTERM) cleans up as Ctrl+C does.
-    """
+    """Treat SIGTERM and SIGHUP (a closed terminal) as Ctrl+C, so that both clean up."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -97,79 +109,94 @@ def start(
     env: Mapping[str, str] | None = None,
     output: IO[bytes] | None = None,
 ) -> Started:
-    """Start a command in a process group of its own.
+    """Start a command in a process group of its own. End it with `stop`.
 
-    A Ctrl+C in the terminal does not reach it, and a signal that it sends to its whole
-    group (Sanic does, as its last resort) does not reach us. End it with ``stop``. When
-    this process is killed before that, it and all below it end within a few seconds.
+    A Ctrl+C in the terminal doesn't reach it, and a signal that it sends to its whole
+    group, as Sanic does in the end, doesn't reach us. If this process is killed, the
+    command and all processes below it end within a few seconds.
 
-    Takes: ``env``, variables to add to this process's; ``output``, where standard
-    output and error go (None: to ours).
-    Returns: the running process.
+    Args:
+        command: The path of a program, and its arguments.
+        cwd: The folder to run it in.
+        env: Environment variables to add to those of this process.
+        output: A file for its output and its errors, in UTF-8; ours by default.
+
+    Returns:
+        The running process.
     """
+    global _begun
     keep()
     with _lock:
-        mark = f"{OURS}{len(_marks)};"
-        _marks.append(mark)
-    marks = {MARKS: os.environ.get(MARKS, "") + mark}
+        mark = f"{OURS}{_begun};"
+        _begun += 1
     process = Started(  # type: ignore[call-overload]
         list(command),
         cwd=cwd,
-        env={**os.environ, **(env or {}), **marks},
+        env={
+            **os.environ,
+            **dict.fromkeys(TEMP_VARIABLES, _temp),
+            **({"PYTHONIOENCODING": "utf-8"} if output else {}),
+            **(env or {}),
+            MARKS: os.environ.get(MARKS, "") + mark,
+        },
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT if output else None,
-        **new_group(),
+        **NEW_GROUP,
     )
     process.mark = mark
     _started.append(process)
     return process  # type: ignore[no-any-return]
 
 
-def new_group() -> dict[str, bool | int]:
-    """Return what makes Popen start a process in a group of its own."""
-    if sys.platform == "win32":
-        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-    return {"start_new_session": True}
-
-
 def keep() -> None:
-    """Have a keeper: one for all that this process starts.
+    """Start the keeper, unless there is one: it serves all processes that we start.
 
-    It waits for the end of its standard input, which is ours to write. The system
-    closes that when this process ends, however it does.
+    It waits for the end of its standard input. We hold the other end, which the system
+    closes when this process ends, however it ends.
     """
-    global _keeper
+    global _keeper, _temp
     with _lock:
         if _keeper is None or _keeper.poll() is not None:
+            _temp = _temp or tempfile.mkdtemp(prefix="saje-", dir=short_temp())
             _keeper = subprocess.Popen(  # type: ignore[call-overload]
-                [sys.executable, "-m", "workshop.core.keeper", OURS],
+                [sys.executable, "-m", "workshop.core.keeper", OURS, _temp],
                 cwd=Path(__file__).parents[2],
+                env={**os.environ, "PYTHONSAFEPATH": ""},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                **new_group(),
+                **NEW_GROUP,
             )
             atexit.register(dismiss, _keeper)
 
 
 def dismiss(keeper: subprocess.Popen[bytes]) -> None:
-    """Let a keeper go: at once when all that was started has ended, as it should."""
+    """Let the keeper go, which first removes the folder for temporary files."""
     ended = sum(process.poll() is not None for process in _started)
-    word = DONE if ended == len(_marks) else b""
     with suppress(OSError, subprocess.TimeoutExpired):
-        keeper.communicate(word, timeout=5)
+        keeper.communicate(DONE if ended == _begun else b"", timeout=WAIT)
+
+
+def short_temp() -> str:
+    """Return a folder for temporary files in whose path a socket's name has room."""
+    folder = tempfile.gettempdir()
+    if os.name == "posix" and len(os.fsencode(folder)) > LONGEST_TEMP:
+        return next((f for f in ("/tmp", "/var/tmp") if os.access(f, os.W_OK)), folder)
+    return folder
 
 
 def send_signal(
     process: subprocess.Popen[bytes], number: int, to_group: bool = False
 ) -> None:
-    """Signal a process that ``start`` has started.
+    """Send a signal to a process that `start` has started.
 
-    Windows knows one such signal, Ctrl+Break, and only for a whole group.
+    Windows knows only one such signal, Ctrl+Break, and sends it to the whole group.
 
-    Takes: ``number``, such as signal.SIGINT; ``to_group``, to signal all below it, too,
-    as a terminal does at Ctrl+C.
+    Args:
+        process: The process.
+        number: The signal, such as signal.SIGINT.
+        to_group: Whether its whole group gets it, as at Ctrl+C in a terminal.
     """
     if sys.platform == "win32":
         process.send_signal(signal.CTRL_BREAK_EVENT)
@@ -180,28 +207,28 @@ def send_signal(
 
 
 def stop(process: Started, grace: float) -> None:
-    """End a process and all below it. See stop_all."""
+    """End a process and all processes below it, as `stop_all` does."""
     stop_all([process], grace)
 
 
 def stop_all(processes: Sequence[Started], grace: float) -> None:
-    """End processes and all below them: first by SIGINT, then, if need be, by force.
+    """End processes and all processes below them, so that none is left.
 
-    A further Ctrl+C ends the wait. When it returns, none of them is left.
+    They get SIGINT first. Those that are left after the grace period, or when the user
+    presses Ctrl+C again, are killed.
 
-    Takes: ``processes``, as ``start`` gave them; ``grace``, how long they may take to
-    end by themselves, in seconds.
+    Args:
+        processes: Processes that `start` has started.
+        grace: Seconds that they may take to end by themselves.
     """
-    try:
+    with suppress(KeyboardInterrupt):
         for process in processes:
             if process.poll() is None:
                 send_signal(process, signal.SIGINT)
         deadline = time.monotonic() + grace
         while any(p.poll() is None for p in processes) and time.monotonic() < deadline:
             time.sleep(0.02)
-    except KeyboardInterrupt:
-        pass
-    # Where a system hides the environment, this still finds those that have a parent.
+    # If the system hides the environment, this still finds those that have a parent.
     family = set().union(*(descendants(process.pid) for process in processes))
     for process in processes:
         process.kill()
@@ -211,9 +238,7 @@ def stop_all(processes: Sequence[Started], grace: float) -> None:
 
 
 def descendants(pid: int) -> set[psutil.Process]:
-    """Return the processes below ``pid``; none when it has ended."""
-    import psutil
-
+    """Return the processes below a process, or none if it has ended."""
     try:
         return set(psutil.Process(pid).children(recursive=True))
     except psutil.NoSuchProcess:
@@ -221,48 +246,43 @@ def descendants(pid: int) -> set[psutil.Process]:
 
 
 def session(leader: int) -> set[psutil.Process]:
-    """Return the living processes of a session, also those whose parent has died.
+    """Return the living processes of a session, even those whose parent is gone.
 
-    Windows has no sessions of this kind: there the set is empty.
+    Args:
+        leader: The pid of a process that `start` has started.
 
-    Takes: ``leader``, the pid of a process that ``start`` has started.
+    Returns:
+        The processes; none on Windows, which has no such sessions.
     """
-    import psutil
-
     found = set()
-    if os.name == "posix":
+    if sys.platform != "win32":
         for process in psutil.process_iter():
-            try:
+            with suppress(OSError):
                 if os.getsid(process.pid) == leader and is_alive(process):
                     found.add(process)
-            except OSError:
-                continue
     return found
 
 
 def marked(marks: Sequence[str]) -> set[psutil.Process]:
-    """Return the living processes that have one of some marks, and all below them.
+    """Return the living processes that carry one of some marks.
 
-    Takes: ``marks``, whole ones, or the beginning that several share.
+    Args:
+        marks: Marks, or the beginning that several marks share.
     """
-    import psutil
-
     found = set()
     for process in psutil.process_iter():
-        try:
+        with suppress(psutil.Error, OSError):  # it isn't ours, or it has just ended
             theirs = process.environ().get(MARKS, "")
-        except (psutil.Error, OSError):
-            continue  # It is not ours, or it has just ended.
-        if any(mark in theirs for mark in marks) and is_alive(process):
-            found.add(process)
+            if any(mark in theirs for mark in marks) and is_alive(process):
+                found.add(process)
     return found
 
 
 def kill_marked(marks: Sequence[str]) -> bool:
-    """End by force all that have one of some marks; return whether there were any."""
-    deadline = time.monotonic() + 5
+    """Kill the processes that carry one of some marks; return whether any did."""
+    deadline = time.monotonic() + WAIT
     some = False
-    # Again and again: one of them may have started another in the meantime.
+    # Repeat this, because one of them may have started another in the meantime.
     while (found := marked(marks)) and time.monotonic() < deadline:
         some = True
         kill(found)
@@ -270,38 +290,17 @@ def kill_marked(marks: Sequence[str]) -> bool:
 
 
 def kill(processes: set[psutil.Process]) -> None:
-    """End processes by force, and wait until they are gone (5 s at most)."""
-    import psutil
-
+    """Kill processes and wait until they are gone, but no longer than `WAIT`."""
     for process in processes:
-        try:
+        with suppress(psutil.Error):
             process.kill()
-        except psutil.Error:
-            continue
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + WAIT
     while any(map(is_alive, processes)) and time.monotonic() < deadline:
         time.sleep(0.01)
 
 
-def adopt_orphans() -> bool:
-    """Become the parent of each process below this one whose own parent dies.
-
-    Without it, the system's first process does: then nothing tells whose it was.
-
-    Returns: whether the system can do that (Linux can).
-    """
-    if sys.platform != "linux":
-        return False
-    import ctypes
-
-    set_child_subreaper = 36  # PR_SET_CHILD_SUBREAPER of <linux/prctl.h>
-    return bool(ctypes.CDLL(None).prctl(set_child_subreaper, 1, 0, 0, 0) == 0)
-
-
 def is_alive(process: psutil.Process) -> bool:
-    """Tell whether a process still runs; one that only awaits its burial does not."""
-    import psutil
-
+    """Return whether a process is running, which a zombie isn't."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -309,51 +308,40 @@ def is_alive(process: psutil.Process) -> bool:
 
 
 def free_port() -> int:
-    """Return a port of this machine that nobody listens on."""
+    """Return a TCP port of this machine that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def listening_on(port: int) -> list[psutil.Process]:
-    """Return the processes that listen on a TCP port, as far as we may see them.
-
-    Each process is asked: the system-wide list names one process for a socket, and the
-    servers of one application share theirs.
-    """
-    import psutil
-
+    """Return the processes that listen on a TCP port, as far as we may see them."""
     found = []
+    # The system's own list has one process for a socket, and Sanic's servers share one.
     for process in psutil.process_iter():
-        try:
-            connections = process.net_connections(kind="tcp")
-        except (psutil.Error, OSError):
-            continue
-        if any(
-            c.status == psutil.CONN_LISTEN and c.laddr and c.laddr.port == port
-            for c in connections
-        ):
-            found.append(process)
+        with suppress(psutil.Error, OSError):
+            sockets = process.net_connections(kind="tcp")
+            ports = [s.laddr.port for s in sockets if s.status == psutil.CONN_LISTEN]
+            if port in ports:
+                found.append(process)
     return found
 
 
 def left_behind(owners: list[psutil.Process]) -> list[psutil.Process]:
-    """Return all that outlived a killed Sanic, given those that hold its port.
+    """Return all processes that a killed Sanic has left, given those on its port.
 
-    A Sanic that runs holds the port itself, beside its servers. Where only processes
-    that multiprocessing has started hold it, their parent is dead; with them it left
-    others that hold no port: its Manager, its reloader, its worker.
+    A running Sanic's main process holds the port together with its servers. If only
+    children of multiprocessing hold it, the main process is dead. It may have left
+    others that don't hold the port: a Manager, the reloader, the worker.
 
-    Returns: those of one process group and one new parent; empty when Sanic runs.
+    Returns:
+        The processes of the same group and parent; none if Sanic is running.
     """
-    import psutil
 
     def kin(process: psutil.Process) -> tuple[int, int] | None:
-        try:
+        with suppress(psutil.Error, OSError):
             if "multiprocessing" in " ".join(process.cmdline()):
                 return os.getpgid(process.pid), process.ppid()
-        except (psutil.Error, OSError):
-            pass
         return None
 
     families = {kin(owner) for owner in owners}

@@ -18,24 +18,24 @@ class Result:
     """The outcome of the last check of a step (for step 00: that it was run)."""
 
     fingerprint: str
-    """Of the app's files as they were then."""
+    """Of the app's files at that time."""
     green: bool
     red_todos: tuple[str, ...] = ()
-    """The ids of its todos that are not green."""
+    """The ids of its TODOs that aren't green."""
     red_suites: tuple[str, ...] = ()
     """The earlier suites that failed."""
 
 
 @dataclass(frozen=True)
 class Standing:
-    """Where the learner is with a step."""
+    """How far the learner is with a step."""
 
     text: str
     done: bool
 
 
 def fingerprint(folder: Path) -> str:
-    """Return a digest of an app's files: equal while none is changed."""
+    """Return a digest of an app's files, which changes with any of them."""
     digest = hashlib.sha256()
     for name, path in app_files(folder).items():
         digest.update(f"{name}\0".encode() + path.read_bytes() + b"\0")
@@ -48,7 +48,7 @@ def save(repository: Repository, step: Step, result: Result) -> None:
 
 
 def load(repository: Repository, step: Step) -> Result | None:
-    """Return the remembered result of a step, or None when there is none to be read."""
+    """Return the remembered result of a step, or None if there is none."""
     content = read(result_file(repository, step))
     try:
         lists = {name: tuple(content[name]) for name in ("red_todos", "red_suites")}
@@ -58,12 +58,12 @@ def load(repository: Repository, step: Step) -> Result | None:
 
 
 def forget(repository: Repository, step: Step) -> None:
-    """Forget the result of a step: its app is another one."""
+    """Forget the result of a step, because its app was replaced."""
     result_file(repository, step).unlink(missing_ok=True)
 
 
 def standing(repository: Repository, step: Step) -> Standing:
-    """Tell where the learner is with a step."""
+    """Return how far the learner is with a step."""
     folder = repository.starter(step)
     result = load(repository, step)
     if result is None:
@@ -88,25 +88,25 @@ def visit(repository: Repository, step: Step) -> None:
 
 
 def here(repository: Repository) -> int:
-    """Return the number of the step that the learner was at last; 0 at first."""
+    """Return the number of the step that the learner was at last, at first 0."""
     number = read(repository.state / "here.json").get("step")
     return number if isinstance(number, int) else 0
 
 
 def red_todo(repository: Repository, step: Step) -> str | None:
-    """Return the id of a step's first todo that is not green; None when all are.
-
-    Before the first check, that is the first.
-    """
+    """Return the id of a step's first TODO that isn't green; None if all are green."""
     result = load(repository, step)
     red = [todo.id for todo in step.todos] if result is None else result.red_todos
     return next(iter(red), None)
 
 
 def next_hint_level(repository: Repository, todo_id: str, levels: int) -> int:
-    """Return how many hints of a todo to show: one more at each call.
+    """Return how many hints of a TODO to show, which is one more at each call.
 
-    Takes: ``levels``, how many there are.
+    Args:
+        repository: The workshop.
+        todo_id: The TODO.
+        levels: How many hints there are.
     """
     path = repository.state / "hints.json"
     shown = read(path)
@@ -117,12 +117,12 @@ def next_hint_level(repository: Repository, todo_id: str, levels: int) -> int:
 
 
 def result_file(repository: Repository, step: Step) -> Path:
-    """Return where the result of a step is kept."""
+    """Return the file that has the result of a step."""
     return repository.state / "results" / f"{step.number:02}.json"
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return a JSON object from a file; an empty one when there is none to be read."""
+    """Return the JSON object in a file, or an empty one if the file can't be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -131,5 +131,5 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON object to a file; a reader sees the old one or the new, whole."""
+    """Write a JSON object to a file, whole or not at all."""
     write_whole(path, (json.dumps(content, indent=2) + "\n").encode())

@@ -1,4 +1,4 @@
-"""The steps of the workshop, as their folders and ``step.toml`` files describe them."""
+"""The steps of the workshop, read from their folders and `step.toml` files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from workshop.core.errors import WorkshopError
 
 FOLDER_NAME = re.compile(r"(\d\d)_[a-z0-9_]+")
 TODO = re.compile(r"\bTODO (\d+\.\d+)\b")
-"""A mark in a starter; group 1 is the todo's id."""
+"""A comment in a starter. Group 1 is the TODO's id."""
 HINTS = 3
 
 Kind = TypeVar("Kind")
@@ -23,12 +23,12 @@ class Todo:
     """One edit that the learner makes."""
 
     id: str
-    """The step's number and the todo's own, such as "2.1"."""
+    """The step's number and its own, such as "2.1"."""
     file: str
     """The file to edit, relative to the step's folder."""
     title: str
     hints: tuple[str, ...]
-    """A question, the API to use, a sketch."""
+    """A question, the API to use, and a sketch."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,8 @@ class Step:
     title: str
     minutes: int
     objectives: tuple[str, ...]
-    article: str
-    """The section of the article that it covers."""
     provided: frozenset[str]
-    """Files that come with the step, or go with it, without the learner's doing."""
+    """The files that appear or disappear with the step, without the learner's help."""
     todos: tuple[Todo, ...]
 
 
@@ -56,7 +54,7 @@ class Repository:
 
     @property
     def state(self) -> Path:
-        """Where the runner keeps what it writes."""
+        """The folder for everything that the runner writes."""
         return self.root / ".workshop"
 
     def starter(self, step: Step) -> Path:
@@ -64,12 +62,8 @@ class Repository:
         return self.root / "steps" / step.name
 
     def solution(self, step: Step) -> Path:
-        """Return the folder of the app with the step done.
-
-        Step 00 has nothing to edit: it is its own solution.
-        """
-        folder = "solutions" if step.number else "steps"
-        return self.root / folder / step.name
+        """Return the folder of the finished app. Step 00 is its own solution."""
+        return self.root / ("solutions" if step.number else "steps") / step.name
 
     def suite(self, step: Step) -> Path:
         """Return the folder of the step's tests."""
@@ -78,22 +72,16 @@ class Repository:
     def steps(self) -> list[Step]:
         """Read every step, in order.
 
-        Raises: WorkshopError, naming the file, when one is not as it must be.
+        Raises:
+            WorkshopError: A file isn't as it must be. The message names it.
         """
-        folders = [
-            *(self.root / "steps").glob("[0-9][0-9]_*"),
-            *(self.root / "solutions").glob("[0-9][0-9]_*"),
-        ]
-        names = sorted({folder.name for folder in folders if folder.is_dir()})
-        found = []
-        for name in names:
-            folder = self.root / "steps" / name
-            if not folder.is_dir():
-                raise WorkshopError(
-                    f"The folder steps/{name} is missing. To bring it back: "
-                    f"python3 -m workshop reset {int(name[:2])}"
-                )
-            found.append(read_step(folder))
+        names = {
+            path.name
+            for place in ("steps", "solutions")
+            for path in (self.root / place).glob("[0-9][0-9]_*")
+            if path.is_dir()
+        }
+        found = [read_step(self.root / "steps" / name) for name in sorted(names)]
         for number, step in enumerate(found):
             if step.number != number:
                 raise WorkshopError(
@@ -106,7 +94,7 @@ class Repository:
         return found
 
     def step(self, number: int) -> Step:
-        """Return step ``number``; raises WorkshopError, with a list, if it is none."""
+        """Return a step; raise WorkshopError with a list if there is no such step."""
         steps = self.steps()
         if 0 <= number < len(steps):
             return steps[number]
@@ -114,38 +102,37 @@ class Repository:
         raise WorkshopError(f"There is no step {number}. The steps are: {names}.")
 
     def todo(self, todo_id: str) -> Todo:
-        """Return a todo by its id; raises WorkshopError, with a list, if it is none."""
-        todos = [todo for step in self.steps() for todo in step.todos]
-        for todo in todos:
-            if todo.id == todo_id:
-                return todo
+        """Return a TODO; raise WorkshopError with a list if there is no such TODO."""
+        todos = {todo.id: todo for step in self.steps() for todo in step.todos}
+        if todo_id in todos:
+            return todos[todo_id]
         step = todo_id.partition(".")[0]
-        near = [todo for todo in todos if todo.id.partition(".")[0] == step]
-        ids = ", ".join(todo.id for todo in near or todos)
+        near = [known for known in todos if known.partition(".")[0] == step]
+        ids = ", ".join(near or todos)
         raise WorkshopError(f"There is no TODO {todo_id}. There are: {ids}.")
 
 
 def read_step(folder: Path) -> Step:
-    """Read and check a step's ``step.toml``.
+    """Read a step's `step.toml`.
 
-    Raises: WorkshopError, naming the file and the key, when it is not as it must be.
+    Raises:
+        WorkshopError: It isn't as it must be. The message names the file and the key.
     """
-    path = folder / "step.toml"
     where = f"steps/{folder.name}/step.toml"
     if not FOLDER_NAME.fullmatch(folder.name):
         raise WorkshopError(f"steps/{folder.name}: name it like 03_some_words.")
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads((folder / "step.toml").read_text(encoding="utf-8"))
     except FileNotFoundError:
+        lost = where if folder.is_dir() else f"The folder steps/{folder.name}"
         raise WorkshopError(
-            f"{where} is missing. To bring it back: "
+            f"{lost} is missing. To bring it back: "
             f"python3 -m workshop reset {int(folder.name[:2])}"
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise WorkshopError(f"{where}: {error}.") from None
     known = {"title", "minutes", "objectives", "article", "provided", "todo"}
-    if unknown := sorted(table.keys() - known):
-        raise WorkshopError(f"{where}: unknown key {unknown[0]}.")
+    forbid_others(table, known, where)
     number = int(folder.name[:2])
     return Step(
         number=number,
@@ -153,37 +140,37 @@ def read_step(folder: Path) -> Step:
         title=value(table, "title", str, where),
         minutes=value(table, "minutes", int, where),
         objectives=texts(table, "objectives", where),
-        article=value(table, "article", str, where),
         provided=frozenset(texts(table, "provided", where)),
         todos=tuple(
-            read_todo(entry, f"{number}.{index}", folder, where)
+            read_todo(entry, f"{number}.{index}", where)
             for index, entry in enumerate(table.get("todo", []), start=1)
         ),
     )
 
 
-def read_todo(entry: dict[str, Any], todo_id: str, folder: Path, where: str) -> Todo:
-    """Read and check one ``[[todo]]``, of which ``todo_id`` must be the id."""
+def read_todo(entry: dict[str, Any], todo_id: str, where: str) -> Todo:
+    """Read a `[[todo]]`, which must have a given id, and raise as `read_step` does."""
     where = f"{where}, todo {todo_id}"
+    forbid_others(entry, {"id", "file", "title", "hints"}, where)
     if entry.get("id") != todo_id:
         raise WorkshopError(
-            f"{where}: its id is {entry.get('id')!r}; they are numbered in order."
+            f"{where}: its id is {entry.get('id')!r}, but they are numbered in order."
         )
-    if unknown := sorted(entry.keys() - {"id", "file", "title", "hints"}):
+    hints = texts(entry, "hints", where)
+    if len(hints) != HINTS or not all(hint.strip() for hint in hints):
+        raise WorkshopError(f"{where}: it needs {HINTS} hints, and no empty ones.")
+    file, title = (value(entry, key, str, where) for key in ("file", "title"))
+    return Todo(todo_id, file, title, hints)
+
+
+def forbid_others(table: dict[str, Any], known: set[str], where: str) -> None:
+    """Raise WorkshopError if a table has a key that isn't known."""
+    if unknown := sorted(table.keys() - known):
         raise WorkshopError(f"{where}: unknown key {unknown[0]}.")
-    todo = Todo(
-        id=todo_id,
-        file=value(entry, "file", str, where),
-        title=value(entry, "title", str, where),
-        hints=texts(entry, "hints", where),
-    )
-    if len(todo.hints) != HINTS or not all(hint.strip() for hint in todo.hints):
-        raise WorkshopError(f"{where}: it needs {HINTS} hints, none of them empty.")
-    return todo
 
 
 def value(table: dict[str, Any], key: str, kind: type[Kind], where: str) -> Kind:
-    """Return ``table[key]``; raises WorkshopError when it is missing or no ``kind``."""
+    """Return `table[key]`; raise WorkshopError if it is empty or of another kind."""
     found = table.get(key)
     if not isinstance(found, kind) or not found:
         raise WorkshopError(f"{where}: {key} must be a {kind.__name__}, not empty.")
@@ -191,7 +178,7 @@ def value(table: dict[str, Any], key: str, kind: type[Kind], where: str) -> Kind
 
 
 def texts(table: dict[str, Any], key: str, where: str) -> tuple[str, ...]:
-    """Return ``table[key]``, a list of texts that may be empty but not missing."""
+    """Return `table[key]`, a list of texts, which may be empty but not missing."""
     found = table.get(key)
     if not isinstance(found, list) or not all(isinstance(t, str) for t in found):
         raise WorkshopError(f"{where}: {key} must be a list of texts.")
@@ -199,8 +186,7 @@ def texts(table: dict[str, Any], key: str, where: str) -> tuple[str, ...]:
 
 
 def marks(file: Path) -> set[str]:
-    """Return the ids of the TODO marks that a file still has."""
-    try:
-        return set(TODO.findall(file.read_text(encoding="utf-8", errors="replace")))
-    except OSError:
+    """Return the ids of the TODO comments that a file still has."""
+    if not file.is_file():
         return set()
+    return set(TODO.findall(file.read_text(encoding="utf-8", errors="replace")))

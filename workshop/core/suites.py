@@ -1,8 +1,9 @@
-"""Runs test suites against an app, as a pytest of its own, and reads its report."""
+"""Runs test suites against an app in a pytest of its own, and reads its report."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -15,16 +16,23 @@ from workshop.core import processes
 from workshop.core.steps import Repository
 
 GRACE = 5.0
-"""Seconds an interrupted pytest may take to end its servers."""
+"""Seconds that an interrupted pytest may take to end its servers."""
 BOTH_COME_UP = "both servers come up"
-"""What a test expects of an app that does not start at all (see app_server.py)."""
+"""What a test expects of an app that doesn't start at all (see app_server.py)."""
 PYTEST_RAN = (0, 1)
-"""Its exit statuses when it came to the end: all passed, or some failed."""
+"""pytest's exit statuses if all tests passed, or if some failed."""
+PYTEST = ("-m", "pytest", "-p", "pytest_timeout", "-p", "no:cacheprovider")
+OWN_PYTEST = {
+    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+    **{"PYTEST_ADDOPTS": "", "PYTEST_PLUGINS": ""},
+    "PYTHONUNBUFFERED": "1",
+}
+"""Keeps out the plugins and options that this machine has for other projects."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """How one test ended; a line of the report (see tests/conftest.py)."""
+    """How one test ended: a line of the report (see tests/conftest.py)."""
 
     nodeid: str
     suite: str
@@ -38,7 +46,7 @@ class Record:
     assertion: bool
     """Whether the failure is an AssertionError."""
     message: str
-    """What the learner is to read."""
+    """The explanation for the learner."""
     seconds: float
 
     @property
@@ -48,75 +56,68 @@ class Record:
 
 
 class SuiteRun:
-    """Some suites, run against one app. ``poll`` it until it has a ``status``."""
+    """A run of some suites against one app. Call `poll` until it has a `status`."""
 
     def __init__(
         self,
         repository: Repository,
-        suites: list[Path],
+        suites: Sequence[Path],
         app: Path | None,
         name: str,
         todo: str | None = None,
         first_failure: bool = False,
         first: str | None = None,
-        keyword: str | None = None,
         folder: Path | None = None,
         env: Mapping[str, str] | None = None,
     ) -> None:
         """Start pytest.
 
-        Takes: ``suites``, the test folders, in the order to run them; ``app``, the
-        app's folder, or None for tests that need none; ``name``, which the log and the
-        report get; ``todo``, the id of the only todo to test, or None for all;
-        ``first_failure``, to end with the first test that fails; ``first``, the id of
-        the todo whose tests run before the others; ``keyword``, to run only the tests
-        that have it in their names; ``folder``, where the log and the report go, by
-        default with the runner's own; ``env``, variables to add.
+        Args:
+            repository: The workshop.
+            suites: The folders of tests, in the order to run them.
+            app: The app's folder, or None for tests that need no app.
+            name: What the log and the report are called. No other run may have it now.
+            todo: The id of the only TODO to test, or None for all.
+            first_failure: Whether to end with the first test that fails.
+            first: The id of the TODO whose tests run before the others.
+            folder: Where the log and the report go; the runner's own by default.
+            env: Environment variables to add.
         """
         folder = folder or repository.state
         folder.mkdir(exist_ok=True)
         self.began = time.monotonic()
         self.log = folder / f"{name}.log"
-        """All that pytest printed."""
+        """pytest's output."""
         self.records: list[Record] = []
         self.todos: dict[str, str | None] = {}
-        """The todo of each test that pytest is going to run, by the test's id."""
+        """The TODO of each test that pytest is going to run, by the test's id."""
         self._first_failure = first_failure
         self._report = folder / f"{name}.jsonl"
         self._report.write_bytes(b"")
         self._read = 0
-        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
-        command += ["--color=no", *(str(s) for s in suites)]
-        if app is not None:
-            command += ["--app", str(app)]
-        if todo is not None:
-            command += ["--todo", todo]
-        if first_failure:
-            command += ["--exitfirst"]
-        if first is not None:
-            command += ["--first", first]
-        if keyword is not None:
-            command += ["-k", keyword]
-        command += ["--report", str(self._report)]
+        # pytest can't read absolute paths if a folder's name has brackets.
+        paths = [os.path.relpath(suite, repository.root) for suite in suites]
+        options = {"--app": app, "--todo": todo, "--first": first}
+        options["--report"] = self._report
+        command = [sys.executable, *PYTEST, "--color=no", *paths]
+        command += [f"{k}={v}" for k, v in options.items() if v is not None]
+        command += ["--exitfirst"] if first_failure else []
         with self.log.open("wb") as log:
             self.process = processes.start(
-                command,
-                cwd=repository.root,
-                env={"PYTHONUNBUFFERED": "1", **(env or {})},
-                output=log,
+                command, repository.root, {**OWN_PYTEST, **(env or {})}, log
             )
 
     @property
     def status(self) -> int | None:
-        """pytest's exit status; None while it runs."""
+        """pytest's exit status; None while it is running."""
         return self.process.poll()
 
     def poll(self) -> list[Record]:
-        """Return the records that have come since the last call."""
+        """Return the records that were added since the last call."""
         with self._report.open("rb") as file:
             file.seek(self._read)
             fresh = file.read()
-        whole = fresh[: fresh.rfind(b"\n") + 1]  # The last line may be half written.
+        whole = fresh[: fresh.rfind(b"\n") + 1]  # the last line may be half written
         self._read += len(whole)
         records, todos = read(whole)
         self.records += records
@@ -124,7 +125,7 @@ class SuiteRun:
         return records
 
     def wait(self, seconds: float) -> bool:
-        """Wait a while for pytest to end; return whether it has."""
+        """Wait up to some seconds for pytest to end; return whether it has."""
         try:
             self.process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -136,7 +137,7 @@ class SuiteRun:
         processes.stop(self.process, GRACE)
 
     def broken(self) -> str | None:
-        """Tell why the results of a finished run are not to be believed, if so."""
+        """Return why the results of a finished run mean nothing; None if they do."""
         failed = [record for record in self.records if not record.passed]
         reported = {record.nodeid for record in self.records}
         silent = [test for test in self.todos if test not in reported]
@@ -152,7 +153,11 @@ class SuiteRun:
 
 
 def read(report: bytes) -> tuple[list[Record], dict[str, str | None]]:
-    """Read lines of a report: how tests ended, and the todo of each that was to run."""
+    """Read lines of a report.
+
+    Returns:
+        How tests ended, and the TODO of each test that was going to run, by its id.
+    """
     records: list[Record] = []
     todos: dict[str, str | None] = {}
     for line in report.splitlines():
@@ -167,11 +172,13 @@ def read(report: bytes) -> tuple[list[Record], dict[str, str | None]]:
 def stop_all(runs: Sequence[SuiteRun], grace: float = GRACE) -> None:
     """End several runs at once, with every server below them.
 
-    Takes: ``grace``, how long they may take to end their servers, in seconds.
+    Args:
+        runs: The runs.
+        grace: Seconds that they may take to end their servers.
     """
     processes.stop_all([run.process for run in runs], grace)
 
 
 def suite_of(nodeid: str) -> str:
-    """Return the suite of a test: tests/01_some_name/... is of 01_some_name."""
+    """Return the suite of a test, so 01_some_name for tests/01_some_name/..."""
     return nodeid.split("/")[1]

@@ -1,0 +1,361 @@
+"""How the packages are provided, on all kinds of machines, and what fails in words."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import signal
+import ssl
+import subprocess
+import sys
+import threading
+import zipfile
+from functools import partial
+from http.server import HTTPServer, SimpleHTTPRequestHandler
+from pathlib import Path
+
+import packaging
+import pytest
+
+from tests.workshop.conftest import ROOT, write
+from workshop.core import environment
+
+CLI = """
+import sys, tiny
+def main(words):
+    print(sys.prefix, *words)
+    assert not sys.flags.optimize
+    return 7 if words else 0
+"""
+posix = pytest.mark.skipif(os.name != "posix", reason="only POSIX has it")
+NO_INDEX = {"PIP_CONFIG_FILE": os.devnull, "PIP_RETRIES": "1"}
+
+
+def make_wheel(folder: Path, name: str) -> None:
+    """Make a wheel of an empty package, version 1.0."""
+    folder.mkdir(exist_ok=True)
+    info = f"{name}-1.0.dist-info"
+    with zipfile.ZipFile(folder / f"{name}-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"{name}.py", "")
+        wheel.writestr(f"{info}/METADATA", f"Name: {name}\nVersion: 1.0\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", "")
+
+
+class Bare:
+    """A workshop of which only the core is real, and a Python without packages."""
+
+    def __init__(self, folder: Path, python: Path) -> None:
+        self.root = folder / "br[ack]et é"
+        self.python = python
+        self.wheels = folder / "wheels"
+        self.venv = self.root / ".venv"
+        self.command = [python, self.root / "workshop"]
+
+    def lay_out(self) -> None:
+        """Copy the core, and write one requirement and a command line."""
+        make_wheel(self.wheels, "tiny")
+        shutil.copytree(ROOT / "workshop/core", self.root / "workshop/core")
+        for name in ("__init__", "__main__"):
+            shutil.copy(ROOT / f"workshop/{name}.py", self.root / "workshop")
+        write(self.root / "workshop/cli.py", CLI)
+        self.require("tiny==1.0")
+
+    def require(self, *lines: str, file: str = "requirements") -> None:
+        """Write a file of requirements."""
+        write(self.root / f"{file}.txt", "\n".join(["# why", *lines]))
+
+    def run(self, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run a command line, from another folder and with a wheelhouse."""
+        if "PIP_CONFIG_FILE" not in env:
+            words = ("--wheelhouse", str(self.wheels), *words)
+        return subprocess.run(
+            [*self.command, *words],
+            cwd=self.root.parent,
+            env={k: v for k, v in os.environ.items() if k[:4] != "PIP_"} | env,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=60,
+            preexec_fn=be_an_ordinary_user if os.name == "posix" else None,
+        )
+
+    def fail(self, *words: str, **env: str) -> str:
+        """Run a command line that must fail in words; return its last words."""
+        done = self.run(*words, **env)
+        assert (done.returncode, done.stdout) == (2, ""), done
+        assert "Traceback" not in done.stderr
+        progress = ("The packages", "Collecting", "Processing", "Installing c")
+        lines = done.stderr.splitlines()
+        return "\n".join(line for line in lines if not line.startswith(progress))
+
+
+def be_an_ordinary_user() -> None:
+    """Have root, too, obey the modes of files: drop CAP_DAC_OVERRIDE on Linux."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(24, 1)
+
+
+@pytest.fixture(scope="session")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python without any package."""
+    folder = tmp_path_factory.mktemp("empty") / "venv"
+    base = getattr(sys, "_base_executable", sys.executable)
+    subprocess.run([base, "-m", "venv", "--without-pip", folder], check=True)
+    return environment.python_of(folder)
+
+
+@pytest.fixture
+def bare(tmp_path: Path, python: Path) -> Bare:
+    """A workshop before its first command."""
+    bare = Bare(tmp_path, python)
+    bare.lay_out()
+    return bare
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory, python: Path) -> Path:
+    """A folder with a workshop whose packages are installed, to be copied."""
+    bare = Bare(tmp_path_factory.mktemp("made"), python)
+    bare.lay_out()
+    assert bare.run().returncode == 0
+    return bare.wheels.parent
+
+
+@pytest.fixture
+def made(tmp_path: Path, made_once: Path, python: Path) -> Bare:
+    """A workshop whose packages are installed."""
+    folder = tmp_path / "made"
+    shutil.copytree(made_once, folder, symlinks=True)
+    return Bare(folder, python)
+
+
+def test_installs_once(bare: Bare) -> None:
+    """The first command replaces what an interrupted one left, the next is quiet."""
+    write(bare.venv / "bin/python", "not a program")
+    write(bare.venv / "rest", "")
+    first = bare.run("check", "1")
+    assert (first.returncode, first.stdout) == (7, f"{bare.venv} check 1\n"), first
+    assert "tiny" in first.stderr
+    assert first.stderr.endswith("The packages are installed.\n")
+    assert not (bare.venv / "rest").exists()
+    second = bare.run("check", "2")
+    assert (second.stdout, second.stderr) == (f"{bare.venv} check 2\n", "")
+
+
+def test_settings_of_other_projects(bare: Bare) -> None:
+    """What they say about Python, or about where to install, doesn't matter."""
+    write(bare.root.parent / "old/tiny.py", "raise SystemExit('the wrong one')")
+    home = bare.root.parent
+    write(home / ".pip/pip.conf", f"[install]\ntarget = {bare.root}/elsewhere\n")
+    env = {
+        **{
+            "PIP_USER": "1",
+            "PIP_TARGET": str(bare.root / "there"),
+            "PIP_PREFIX": "/no",
+        },
+        **{"PIP_DRY_RUN": "1", "PIP_REQUIREMENT": "/no", "PIP_PYTHON": "/no"},
+        **{"PIP_QUIET": "3", "PIP_ROOT": "/no", "PIP_NO_BINARY": ":all:"},
+        **{"PYTHONPATH": str(bare.root.parent / "old"), "PYTHONSAFEPATH": "1"},
+        **{"PYTHONHOME": sys.base_prefix, "PYTHONOPTIMIZE": "2"},
+        "HOME": str(home),
+    }
+    done = bare.run("x", **env)
+    assert (done.returncode, done.stdout) == (7, f"{bare.venv} x\n"), done.stderr
+    assert bare.run("x", **env).stdout == done.stdout
+
+
+def test_settings_of_pip_that_count(made: Bare) -> None:
+    """The index and the like are taken from pip's own file, or from its variables."""
+    make_wheel(made.wheels, "small")
+    made.require("tiny==1.0", "small==1.0")
+    file = made.root.parent / "pip.conf"
+    write(file, f"[global]\nno-index = true\nfind-links =\n  /no\n  {made.wheels}\n")
+    done = made.run("x", PIP_CONFIG_FILE=str(file))
+    assert done.returncode == 7, done.stderr
+
+
+def test_changed_requirements_are_added(made: Bare) -> None:
+    """The environment stays. `verify` has more packages, and others keep them."""
+    write(made.venv / "mine", "")
+    make_wheel(made.wheels, "small")
+    made.require("tiny==1.0", "small==1.0", file="requirements-all")
+    assert "small" in made.run("verify").stderr
+    made.require("small==1.0")
+    assert made.run("check").stderr == ""
+    assert (made.venv / "mine").exists()
+
+
+def test_damaged_packages_are_replaced(made: Bare) -> None:
+    """If one is gone, a command says so, and the next one installs them again."""
+    next(made.venv.rglob("tiny.py")).unlink()
+    assert "no module named tiny" in made.fail()
+    assert made.run("x").returncode == 7
+
+
+def test_a_python_that_has_everything_is_used(bare: Bare) -> None:
+    """It isn't used if a version differs. Packages of other systems don't count."""
+    target = bare.root.parent / "full"
+    base = getattr(sys, "_base_executable", sys.executable)
+    subprocess.run([base, "-m", "venv", "--without-pip", target], check=True)
+    site = next(target.rglob("site-packages"))
+    zipfile.ZipFile(bare.wheels / "tiny-1.0-py3-none-any.whl").extractall(site)
+    shutil.copytree(packaging.__path__[0], site / "packaging")
+    bare.require("tiny==1.0", "wings==9 ; sys_platform == 'pigs'")
+    bare.command[0] = environment.python_of(target)
+    assert bare.run("x").stdout == f"{target} x\n"
+    bare.require("tiny==2.0")
+    assert "pip found no tiny==2.0 for Python" in bare.fail()
+
+
+def test_two_at_once_make_one_environment(bare: Bare) -> None:
+    """The second command waits for the first, and then uses what it has made."""
+    command = [*bare.command, f"--wheelhouse={bare.wheels}", "x"]
+    both = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(2)]
+    said = [process.communicate(timeout=60)[1].decode() for process in both]
+    assert [process.returncode for process in both] == [7, 7]
+    assert sum("are installed" in text for text in said) == 1
+
+
+@posix
+def test_ctrl_c_while_installing(made: Bare) -> None:
+    """It prints one line and no traceback, and the next command starts over."""
+    # pip waits for a named pipe that nobody writes to.
+    os.mkfifo(made.root / "more.txt")
+    made.require("tiny==1.0", "-r more.txt")
+    process = subprocess.Popen(
+        [*made.command, f"--wheelhouse={made.wheels}"],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    # Opening it returns once pip has opened it, too.
+    with (made.root / "more.txt").open("w"):
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said.endswith("Stopped. The next command starts the installation over.\n")
+    assert "Traceback" not in said
+    made.require("tiny==1.0")
+    assert made.run("x").returncode == 7
+
+
+@pytest.mark.parametrize("words", [("--wheelhouse", "/no such"), ("--wheelhouse",)])
+def test_no_such_wheelhouse(bare: Bare, words: tuple[str, ...]) -> None:
+    """A wrong folder is reported before anything is made."""
+    said = bare.fail(*words, **NO_INDEX)
+    assert "there is no folder" in said
+    assert "pip download -r requirements.txt" in said
+    assert not bare.venv.exists()
+
+
+def test_broken_wheel(made: Bare) -> None:
+    """pip's last line is shown, and where the rest is."""
+    made.require("tiny==1.0", "small==1.0")
+    (made.wheels / "small-1.0-py3-none-any.whl").write_bytes(b"not a wheel")
+    said = made.fail()
+    assert said.startswith("Installing failed: ")
+    assert "small" in said
+    assert str(made.root / ".workshop/install.log") in said
+
+
+def test_no_network(made: Bare) -> None:
+    """It names the two ways out."""
+    made.require("tiny==1.0", "small==1.0")
+    # A port that refuses every connection, in place of a network that is down.
+    said = made.fail(PIP_INDEX_URL="http://127.0.0.1:9/", **NO_INDEX)
+    assert said.startswith("The package index can't be reached. Connect")
+    assert "--wheelhouse DIR" in said
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="it makes the certificate")
+def test_certificate_that_is_not_trusted(made: Bare) -> None:
+    """It isn't called a network that can't be reached, and PIP_CERT helps."""
+    key, cert = made.root / "key.pem", made.root / "cert.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-batch"]
+    command += ["-keyout", key, "-out", cert, "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=DNS:localhost"]
+    subprocess.run(command, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    made.require("tiny==1.0", "small==1.0")
+    for name in ("tiny", "small"):
+        make_wheel(made.wheels / name, name)
+    handler = partial(SimpleHTTPRequestHandler, directory=str(made.wheels))
+    with HTTPServer(("localhost", 0), handler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        env = {**NO_INDEX, "PIP_INDEX_URL": f"https://localhost:{server.server_port}/"}
+        said = made.fail(**{**env, "PIP_CERT": ""})
+        assert said.startswith("The certificate of the package index isn't trusted.")
+        assert "PIP_CERT" in said
+        done = made.run(**{**env, "PIP_CERT": str(cert)})
+        assert done.returncode == 0, done.stderr
+        server.shutdown()
+
+
+@posix
+@pytest.mark.parametrize("folder", [".workshop", ".venv"])
+def test_folder_of_somebody_else(bare: Bare, folder: str) -> None:
+    """It says which file or folder can't be written, and what to do."""
+    write(bare.root / folder / "sub/file", "")
+    for path in (bare.root / folder, bare.root / folder / "sub"):
+        path.chmod(0o555)
+    said = bare.fail()
+    assert said.startswith(f"Writing to {bare.root / folder}")
+    assert "To make the workshop yours: sudo chown" in said
+
+
+def test_full_disk() -> None:
+    """pip's words are translated."""
+    said = "ERROR: Could not install packages: [Errno 28] No space left on device\n"
+    assert environment.explained(said).startswith("The disk is full. Free")
+
+
+@posix
+def test_folder_with_a_colon(bare: Bare, tmp_path: Path) -> None:
+    """Python can't make an environment there, so it says what to do."""
+    bare.command[1] = bare.root.rename(tmp_path / "co:lon") / "workshop"
+    bare.root = tmp_path / "co:lon"
+    assert "Rename the folder or move it" in bare.fail()
+
+
+@pytest.mark.parametrize("module", ["venv", "ensurepip"])
+def test_python_without_venv(bare: Bare, module: str) -> None:
+    """Debian has it in a package of its own, which is named."""
+    target = bare.root.parent / "debian"
+    shutil.copytree(bare.python.parents[1], target, symlinks=True)
+    site = next(target.rglob("site-packages"))
+    # Python runs this file at its start. None there means that there is no such module.
+    write(site / "sitecustomize.py", f"import sys; sys.modules[{module!r}] = None\n")
+    bare.command[0] = environment.python_of(target)
+    said = bare.fail()
+    assert f"has no module {module}" in said
+    assert "sudo apt install python3-venv" in said
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "ascii:strict"])
+def test_terminal_with_few_characters(made: Bare, encoding: str) -> None:
+    """A "?" stands for what it doesn't have, also below the runner."""
+    write(
+        made.root / "workshop/cli.py",
+        "import subprocess, sys, tiny\n"
+        "print('\\u2192', flush=True)\n"
+        "main = lambda words: subprocess.call([sys.executable, '-c', "
+        "'print(chr(0x2192))'])\n",
+    )
+    for python in (made.python, environment.python_of(made.venv)):
+        made.command[0] = python
+        done = made.run("x", PYTHONIOENCODING=encoding)
+        assert (done.returncode, done.stdout) == (0, "?\n?\n"), done.stderr
+
+
+def test_old_python_is_told() -> None:
+    """The entry is the one file that an old Python reads, so it must be able to."""
+    source = (ROOT / "workshop/__main__.py").read_text(encoding="ascii")
+    old = source.replace("sys.version_info < (3, 11)", "sys.version_info < (9, 9)")
+    done = subprocess.run(
+        [sys.executable, "-c", old], capture_output=True, text=True, timeout=20
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("The workshop needs Python 3.11 or newer, but this")
