@@ -181,23 +181,13 @@ def check(
 
 
 @app.command()
-def watch(
-    step: YourStep = None,
-    poll: Annotated[
-        bool,
-        typer.Option(
-            "--poll",
-            help="Compare the files again and again. For network drives, and for some "
-            "virtual machines and containers, where saves aren't noticed otherwise.",
-        ),
-    ] = False,
-) -> None:
+def watch(step: YourStep = None) -> None:
     """Test a step's app again at each save, until Ctrl+C."""
     from workshop.learner import watching
 
     require_packages()
     number = results.here(REPOSITORY) if step is None else step
-    watching.watch(REPOSITORY, number, poll)
+    watching.watch(REPOSITORY, number)
 
 
 @app.command()
@@ -295,7 +285,7 @@ def verify(
     require_packages()
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     # More than two cores can run, as tests often wait; one test at a time for each.
-    command += ["-n", "4", "--dist", "load", "--maxschedchunk", "1", "tests/proofs"]
+    command += ["-n", "4", "--dist", "loadgroup", "tests/proofs"]
     if step is None:
         command.append("tests/workshop")
     else:

@@ -36,7 +36,7 @@ Started = Callable[..., Running]
 @pytest.fixture
 def watching(started: Started) -> Running:
     """`watch 1`, after its first check."""
-    running = started("watch", "1", "--poll")
+    running = started("watch", "1")
     running.says("hint 1.1")
     return running
 
@@ -89,8 +89,8 @@ def test_a_broken_step_costs_one_message(watching: Running, answer: Path) -> Non
     app = watching.root / "steps/01_first"
     right = (app / "step.toml").read_text()
     write(app / "step.toml", "title = ")
-    watching.says("01_first/step.toml: Invalid")
     write(answer, ANSWERED)
+    watching.says("01_first/step.toml: Invalid")
     write(app / "step.toml", right)
     watching.says("Green:")
     app.rename(watching.root / "away")

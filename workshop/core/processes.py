@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -308,10 +309,16 @@ def is_alive(process: psutil.Process) -> bool:
 
 
 def free_port() -> int:
-    """Return a TCP port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a TCP port of this machine that nobody listens on.
+
+    The system itself takes ports from 32768 on (49152 on macOS and Windows) for the
+    connections that programs open, so one of those may be gone a moment later.
+    """
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def listening_on(port: int) -> list[psutil.Process]:

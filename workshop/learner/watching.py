@@ -1,11 +1,10 @@
-"""``watch N``: test a step again whenever a file of it is saved, until Ctrl+C."""
+"""`watch N`: test a step again whenever a file of it is saved, until Ctrl+C."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
 from contextlib import suppress
-
-import watchfiles
+from pathlib import Path
 
 from workshop.core import processes, results
 from workshop.core.errors import WorkshopError
@@ -13,25 +12,22 @@ from workshop.core.output import console, say
 from workshop.core.steps import Repository
 from workshop.learner.checking import Checkup, require_todos, what_is_next
 
-TICK = 50
-"""Milliseconds between two looks at the tests."""
-BURST = 400
-"""Milliseconds for which several saves in a row count as one."""
-PATIENCE = 20
-"""Ticks for which a step may be unreadable, because an editor is replacing a file."""
+TICK = 0.2
+"""Seconds between two looks at the files. An app has a few small ones, so reading them
+costs nothing, and it works on network drives and in containers as well."""
+PATIENCE = 5
+"""Looks at which a step may be unreadable, because an editor is replacing a file."""
 
 
-def watch(repository: Repository, number: int, poll: bool) -> None:
+def watch(repository: Repository, number: int) -> None:
     """Check a step's app now and after each save, until the user presses Ctrl+C.
 
     Args:
         repository: The workshop.
         number: The step's number.
-        poll: Whether to compare the files again and again, for disks on which the
-            system doesn't report changes.
 
     Raises:
-        WorkshopError: The step has nothing to check, or its files can't be watched.
+        WorkshopError: The step has nothing to check.
         KeyboardInterrupt: The user pressed Ctrl+C. No process is left then.
     """
     out = console()
@@ -41,23 +37,18 @@ def watch(repository: Repository, number: int, poll: bool) -> None:
     say(out, f"Save a file of steps/{step.name} to test it again, press Ctrl+C to end.")
     app = repository.starter(step)
     checked = ""  # the fingerprint of the app that was tested last
-    look = True
     failed = 0  # how often in a row the step could not be read
+
+    def overtaken() -> bool:
+        with suppress(OSError):  # an editor is replacing a file
+            return results.fingerprint(app) != checked
+        return True
+
     with processes.interrupted_by_termination():
-        saves = changes(repository, poll)
-
-        def overtaken() -> bool:
-            if not next(saves):
-                return False
-            with suppress(OSError):  # an editor is replacing a file
-                return results.fingerprint(app) != checked
-            return True
-
         while True:
-            look = next(saves) or look
-            if not look:
-                continue
             try:
+                if settled(app) == checked:
+                    continue
                 step = repository.step(number)
                 require_todos(repository, step)
                 checkup = Checkup(repository, step, app)
@@ -67,14 +58,11 @@ def watch(repository: Repository, number: int, poll: bool) -> None:
                     say(out, f"\n{error}\nThe tests go on when this is put right.")
                     checked = ""
                 continue
-            look, failed = False, 0
-            if checkup.fingerprint == checked:
-                continue
+            failed = 0
             checked = checkup.fingerprint
             say(out, "")
             if not checkup.run(overtaken):
                 say(out, "You have saved a change, so the tests begin again.")
-                look = True
             elif checkup.result.green:
                 goals = [f"- {goal}" for goal in step.objectives]
                 say(out, "\n".join(["\nYou can now:", *goals]))
@@ -83,27 +71,13 @@ def watch(repository: Repository, number: int, poll: bool) -> None:
                 say(out, f"In a second terminal: python3 -m workshop hint {todo}")
 
 
-def changes(repository: Repository, poll: bool) -> Iterator[bool]:
-    """Yield at each tick whether a file below steps/ has changed.
+def settled(app: Path) -> str:
+    """Return the fingerprint of an app that hasn't changed for a moment.
 
-    Raises:
-        WorkshopError: The system can't watch the files.
+    An editor may write a file in several steps, and may save several files.
     """
-    folder = repository.root / "steps"
-    try:
-        # Without a filter, because there is no tick if a filter drops all changes.
-        for found in watchfiles.watch(
-            folder,
-            watch_filter=None,
-            debounce=BURST,
-            step=TICK,
-            rust_timeout=TICK,
-            yield_on_timeout=True,
-            force_polling=poll or None,
-        ):
-            yield bool(found)
-    except (OSError, RuntimeError) as error:
-        raise WorkshopError(
-            f"The files in {folder} can't be watched: {error}.\n"
-            "To compare them again and again: python3 -m workshop watch --poll"
-        ) from None
+    before = None
+    while (now := results.fingerprint(app)) != before:
+        before = now
+        time.sleep(TICK)
+    return now
