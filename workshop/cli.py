@@ -285,7 +285,7 @@ def verify(
     require_packages()
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     # More than two cores can run, as tests often wait; one test at a time for each.
-    command += ["-n", "4", "--dist", "loadgroup", "tests/proofs"]
+    command += ["-n", "4", "tests/proofs"]
     if step is None:
         command.append("tests/workshop")
     else:

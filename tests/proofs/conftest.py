@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
 from rich.table import Table
@@ -14,11 +15,30 @@ from tests.workshop.conftest import workshop as workshop
 from workshop.core.output import console
 
 LONGEST = ("test_lesson[", "test_starter[")
+SHARING = ("test_environment.py", "test_grading.py", "test_site.py")
+"""Files whose tests share something that takes long to make."""
 PATIENCE = 1800
 """Seconds after which a proof is ended: they wait for a busy machine."""
 
 # A worker of pytest-xdist sets it, and with it `ps` cuts its lines.
 os.environ.pop("COLUMNS", None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each test to the next free process, but whole files of some tests.
+
+    The marks of pytest-xdist that are meant for this, `xdist_group`, have no effect in
+    version 3.8 with pytest 9.2.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return file if file.endswith(SHARING) else nodeid
+
+    return Scheduling(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -23,9 +23,6 @@ from workshop.core import environment
 
 CLI = """
 import sys, tiny
-
-# They share what is made once, so one process runs all of them.
-pytestmark = pytest.mark.xdist_group("environment")
 def main(words):
     print(sys.prefix, *words)
     assert not sys.flags.optimize

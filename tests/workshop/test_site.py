@@ -16,9 +16,6 @@ from tests.workshop.conftest import ROOT, write
 from workshop.core.steps import Repository
 from workshop.site import diagrams
 
-# They share what is made once, so one process runs all of them.
-pytestmark = pytest.mark.xdist_group("site")
-
 STEPS = [f"steps/{step.name}/README.html" for step in Repository(ROOT).steps()]
 LESSON = "steps/01_shared_queue/README.md"
 BROWSER = next(filter(None, map(shutil.which, diagrams.CHROMIUM)), None)
