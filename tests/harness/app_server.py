@@ -32,6 +32,7 @@ was measured."""
 IDLE, STUCK = 0.2, 5.0
 """An app that is starting hangs if it used less than so many seconds of CPU time
 within so many seconds. An app on a busy machine gets more than that."""
+LOOK = 0.5  # seconds between two looks at the CPU time, which costs CPU time itself
 RUNAWAY = 20.0
 """Seconds of CPU time after which an app that isn't up must be in an endless loop."""
 STACK = 0.5  # seconds until a process has printed its stack
@@ -121,11 +122,13 @@ class AppServer:
 
     def _boot(self) -> None:
         """Wait until the app is up, or until it is clear that it never will be."""
-        began = since = time.monotonic()
-        size, used = 0, 0.0
+        began = since = looked = time.monotonic()
+        size, used, cpu = 0, 0.0, 0.0
         while self.output().count("Worker ready [") < 2:
             self._stem()
-            now, cpu = time.monotonic(), self._cpu_seconds()
+            now = time.monotonic()
+            if now - looked > LOOK:
+                looked, cpu = now, self._cpu_seconds()
             if size != self.log.stat().st_size or cpu - used > IDLE:
                 size, used, since = self.log.stat().st_size, cpu, now
             if self.main.poll() is not None:
