@@ -284,8 +284,8 @@ def verify(
     """Run every test there is: the proofs of the steps, and the runner's own."""
     require_packages()
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    # More than two cores can run, as tests often wait; one test at a time for each.
-    command += ["-n", "4", "tests/proofs"]
+    # More at a time than two cores can run, because tests often wait.
+    command += ["-n", "6", "tests/proofs"]
     if step is None:
         command.append("tests/workshop")
     else:
