@@ -326,8 +326,8 @@ def test_python_without_venv(bare: Bare, module: str) -> None:
     target = bare.root.parent / "debian"
     shutil.copytree(bare.python.parents[1], target, symlinks=True)
     site = next(target.rglob("site-packages"))
-    # Python runs this file at its start. None there means that there is no such module.
-    write(site / "sitecustomize.py", f"import sys; sys.modules[{module!r}] = None\n")
+    # Python runs this line at its start. None means that there is no such module.
+    write(site / "without.pth", f"import sys; sys.modules[{module!r}] = None\n")
     bare.command[0] = environment.python_of(target)
     said = bare.fail()
     assert f"has no module {module}" in said
