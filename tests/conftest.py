@@ -193,7 +193,7 @@ class Servers:
     """The app under test, started as often as tests need it."""
 
     def __init__(self, app: Path, folder: Path, wanted: int) -> None:
-        """Takes: ``wanted``, how many tests will ask for a server of their own."""
+        """Take note of how many tests want a server of their own."""
         self._app = app
         self._folder = folder
         self._wanted = wanted
@@ -240,7 +240,7 @@ class Servers:
             self._spare = self._thread.submit(self.boot)
 
     def end(self) -> None:
-        """End what is left, also what was started in vain."""
+        """End the servers that are left, and the one that nobody has asked for yet."""
         if self._shared:
             self._shared.kill()
         if self._spare:
@@ -266,7 +266,7 @@ def servers(
                 if "start" in getattr(other, "fixturenames", [])
                 and app_of(other.config, suite_of(other)) == app
             ]
-            # Where the first failure is the end, most of them would be started in vain.
+            # If the first failure is the end, most of them would never be needed.
             ends_early = item.config.getoption("maxfail") == 1
             count = 0 if ends_early else len(wanted)
             found[app] = Servers(app, folder / app.name, count)

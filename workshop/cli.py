@@ -1,4 +1,4 @@
-"""The command line: what each command takes, and which module carries it out."""
+"""The command line: what each command takes, and which module does the work."""
 
 from __future__ import annotations
 

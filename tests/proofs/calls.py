@@ -1,9 +1,9 @@
-"""Run Python lines as calls that the app of the current folder must bear.
+"""Runs Python lines as calls of the app in the current folder.
 
-A process of its own does it, as each app has packages of the same names:
+This needs a process of its own, because each app has packages of the same names:
     python calls.py FILE...
 
-The files share their names. ``await`` may stand outside of any function.
+The files share their names. `await` may be outside of any function.
 """
 
 import ast

@@ -1,7 +1,7 @@
-"""Is what a lesson shows what came? Both sides lose what is different each time.
+"""Compares the output that a lesson shows with the real one.
 
-In what a lesson shows, ``…`` stands for anything within a line, and a line of nothing
-but ``…`` for any lines, or none.
+Both lose what is different each time. In a lesson, `…` stands for anything within a
+line, and a line that has only `…` stands for any number of lines.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def normalised(text: str) -> str:
 
 
 def is_all(shown: str, came: str) -> bool:
-    """Tell whether what is shown is all that came."""
+    """Return whether the output that is shown is all of the real output."""
     pattern = "".join(
         r"(?:.*\n)*" if line == "…" else pattern_of(line) + r"\n"
         for line in normalised(shown).splitlines()
@@ -42,9 +42,9 @@ def is_all(shown: str, came: str) -> bool:
 
 
 def is_in(shown: str, log: str) -> bool:
-    """Tell whether the lines that are shown stand in a log, in this order.
+    """Return whether a log has the lines that are shown, in this order.
 
-    Others may stand between them: several processes write there.
+    Others may be between them, because several processes write to the log.
     """
     lines = iter(normalised(log).splitlines())
     wanted = [line for line in normalised(shown).splitlines() if line != "…"]

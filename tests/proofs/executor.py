@@ -1,42 +1,42 @@
-"""Carries out a lesson: its shell lines, listings, edits, and what it says of them.
+"""Executes a lesson: its shell lines, listings and edits, and what it says of them.
 
-The blocks of a lesson are taken in their order, in a copy of the workshop (see
-scene.py) whose app is the step's starter at first. Under a heading ``TODO N.k``, that
-todo is done, as in the solution. What is checked, and what the lesson ends with, must
-be the solution: every other edit is taken back.
+The blocks of a lesson are executed in their order, in a copy of the workshop (see
+scene.py) whose app is the step's starter at first. Under a heading `TODO N.k`, that
+TODO is done, as in the solution. Whenever the lesson checks the app, and at its end,
+the app has to be the solution, so every other edit has to be taken back before.
 
 =============  =====================================================================
-```sh          Each line is carried out. One that serves an app does so until a
-               Ctrl+C. A line that fails must be followed by what it prints. In a
-               line, UID stands for the uid that came last, PIDS for those of the
-               last ``kill``, and PID_OF_WORKER and PID_OF_MAIN for what /v1/info says.
-```text        What the lines before printed, all of it; or else lines that the app
-               logs from then on, in this order, others between them. See
-               comparing.py for ``…`` and for what may differ. A GET is sent again,
-               as a reader would, until its answer (it begins with {, HTTP or …) is
-               the one shown, for a while.
-```diff        An edit of the step's app, carried out. Each stretch that is shown must
-               stand once in the file that is named above it.
-```python      Lines of the solution, which must have them; or else calls, carried
-               out in the app as it is by then, with the names of given/NN_name.py.
+```sh          Each line is run. A line that serves an app does so until a Ctrl+C. A
+               line that fails must be followed by its output. In a line, UID stands
+               for the latest uid, PIDS for those of the latest `kill`, and
+               PID_OF_WORKER and PID_OF_MAIN for what /v1/info says.
+```text        All of the output of the lines before, or else lines that the app logs
+               from then on, in this order, with others between them. See comparing.py
+               for `…` and for what may differ. A GET is sent again, as a reader would
+               do, until its answer (it begins with {, HTTP or …) is the one shown.
+```diff        An edit of the step's app. Each stretch that is shown must occur once
+               in the file that is named above it.
+```python      Lines of the solution, which must have them, or else calls, which are
+               run in the app as it is by then, with the names of given/NN_name.py.
 ```mermaid     The diagram.
 =============  =====================================================================
 
-Any other block or comment is an error. Where prose says what is done, a comment does
+Any other block or comment is an error. Where the prose says what to do, a comment does
 it:
 
 <!-- do: press Ctrl+C -->            The app must end, and leave no process.
-<!-- do: press Ctrl+C in vain -->    The app must still be there at the next Ctrl+C.
+<!-- do: press Ctrl+C without effect -->
+                                     The app must still be there at the next Ctrl+C.
 <!-- do: start the app -->           Again, after it has ended.
-<!-- do: save app/info.py -->        As it is; this makes the app reload.
-<!-- do: wait a second -->           As a reader's next line does; where nothing that
-                                     can be seen tells that it is time.
-<!-- do: take it back -->            The last edit by a diff that is not taken back.
+<!-- do: save app/info.py -->        As it is, which makes the app reload.
+<!-- do: wait a second -->           As a reader's next line does, where nothing that
+                                     can be seen says that it is time.
+<!-- do: take it back -->            The latest edit by a diff that is still there.
 <!-- so: ms[0] < ms[1] -->           True sooner or later: Python with the names output
-                                     (of the last lines), ms (the numbers before "ms"
-                                     in it), log (since the last thing was done), re.
+                                     (of the latest lines), ms (the numbers before "ms"
+                                     in it), log (since the latest action), re.
 
-At its end the app is stopped by Ctrl+C. Then no process may be left.
+At its end the app is stopped by Ctrl+C, and no process may be left.
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ from workshop.core.steps import TODO, Repository, Step
 
 HERE = Path(__file__).parent
 ATTEMPTS = 3
-"""How often a lesson may be carried out in which Sanic trips."""
-PATIENCE = 30.0
-"""Seconds until what is shown must have come."""
+"""How often a lesson is tried in which Sanic trips."""
+PATIENCE = 120.0
+"""Seconds until the output that is shown must be there."""
 GET = re.compile(r"curl (?!.*(?:-d|-X|--data|--request)\b)")
 """A command that changes nothing."""
 CHECK = re.compile(r"python3? -m workshop check\b")
@@ -76,12 +76,17 @@ def execute(
     patience: float = PATIENCE,
     reports: Path | None = None,
 ) -> None:
-    """Carry out the lesson of a step.
+    """Execute the lesson of a step.
 
-    Takes: ``folder``, for the copy of the workshop and for logs; ``patience``, seconds
-    until what is shown must have come; ``reports``, a folder that gets what the
-    lesson's ``check`` has found.
-    Raises: Parted, with the line of the lesson, at the first thing that is not so.
+    Args:
+        repository: The workshop.
+        step: The step.
+        folder: Where the copy of the workshop and the logs go.
+        patience: Seconds until the output that is shown must be there.
+        reports: A folder that gets the reports of the lesson's `check`.
+
+    Raises:
+        Parted: Something in the lesson isn't so. It names the line.
     """
     for attempt in range(ATTEMPTS):
         scene = Scene(repository, step, folder / str(attempt))
@@ -98,25 +103,26 @@ def execute(
 
 
 class Lesson:
-    """The blocks of one lesson, and how far they are carried out."""
+    """The blocks of one lesson, and how far they have been executed."""
 
     def __init__(self, scene: Scene, path: Path, patience: float) -> None:
         """Read the lesson.
 
-        Raises: Parted when it has a code block or a comment that is none of those.
+        Raises:
+            Parted: It has a code block or a comment of another kind.
         """
         self._scene = scene
         self._path = path
         self._patience = patience
         self._lines: list[str] = []
-        """The shell lines done last."""
+        """The latest shell lines."""
         self._done: Done | None = None
-        """What came of them, until it is compared."""
+        """Their status and output, until these are compared."""
         self._output = ""
-        """The same, until the next lines."""
+        """Their output, until the next lines."""
         self._uid = ""
         self._mark = 0
-        """How long the log was when something was done last."""
+        """How long the log was at the latest action."""
         self._edits: list[list[tuple[str, str, str]]] = []
         """File, old and new lines of each stretch of the diffs not taken back."""
         evaluators: dict[str, Evaluator] = {
@@ -155,7 +161,7 @@ class Lesson:
                 raise self._parted(line, content, "This would be passed over.")
 
     def execute(self) -> None:
-        """Carry out the lesson; raises Parted."""
+        """Execute the lesson, or raise Parted."""
         line = 1
         try:
             for example in self._document:
@@ -194,7 +200,7 @@ class Lesson:
     # -- doing
 
     def _begin(self, lines: list[str]) -> None:
-        """Begin to do something: what comes from now on is what comes of it."""
+        """Begin an action: all output from now on belongs to it."""
         self._lines = lines
         self._done = None
         self._mark = len(self._scene.logged())
@@ -236,7 +242,7 @@ class Lesson:
         return re.sub(r"\b(UID|PIDS|PID_OF_WORKER|PID_OF_MAIN)\b", value, line)
 
     def _must_have_worked(self) -> None:
-        """Raise Parted when the last lines failed, and what they say is not shown."""
+        """Raise Parted if the latest lines failed and their output isn't shown."""
         if self._done and self._done.status:
             raise Parted(f"status {self._done.status}\n{self._done.output}")
 
@@ -261,7 +267,7 @@ class Lesson:
         what = str(example.region.lexemes["arguments"]).strip()
         self._scene.settle()
         self._begin([what])
-        if what in ("press Ctrl+C", "press Ctrl+C in vain"):
+        if what in ("press Ctrl+C", "press Ctrl+C without effect"):
             self._scene.press_ctrl_c()
             if what == "press Ctrl+C":
                 self._scene.must_end()
@@ -287,8 +293,11 @@ class Lesson:
     def _replace(self, edit: list[tuple[str, str, str]]) -> None:
         """Edit files.
 
-        Takes: ``edit``: a file, its old lines and the new, for each stretch.
-        Raises: Parted when the old lines are not there, or not only once.
+        Args:
+            edit: A file, its old lines and its new lines, for each stretch.
+
+        Raises:
+            Parted: The old lines aren't there, or more than once.
         """
         texts: dict[str, str] = {}
         for name, old, new in edit:
@@ -325,7 +334,7 @@ class Lesson:
         self._done = None
 
     def _only_asks(self) -> bool:
-        """Tell whether the last lines can be done again without changing anything."""
+        """Return whether the latest lines can be repeated without changing anything."""
         return bool(self._lines) and all(map(GET.match, self._lines))
 
     def _so(self, example: Example) -> None:
@@ -352,7 +361,8 @@ class Lesson:
 def stretches(diff: str) -> Iterator[tuple[str, str, str]]:
     """Yield the file, the old lines and the new lines of each stretch of a diff.
 
-    Raises: Parted when a line belongs to no file, or is none of a diff.
+    Raises:
+        Parted: A line doesn't belong to a file, or isn't one of a diff.
     """
     name, old, new = "", "", ""
     for line in [*diff.splitlines(), "@@"]:
@@ -370,7 +380,7 @@ def stretches(diff: str) -> Iterator[tuple[str, str, str]]:
 
 
 def stands_in(source: str, app: Path) -> bool:
-    """Tell whether some lines stand in a file of an app, however far indented."""
+    """Return whether a file of an app has some lines, however far indented."""
     wanted = dedent(source).strip("\n").splitlines()
     for path in app.rglob("*.py"):
         lines = path.read_text("utf-8").splitlines()

@@ -1,4 +1,4 @@
-"""Where a lesson is carried out: a copy of the workshop, and the app in it."""
+"""Where a lesson is executed: a copy of the workshop, and the app in it."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ WORKER_READY = "SAJE worker ready ["
 SAFE = 1.0
 """Seconds after ``Worker ready`` from which on, says README.md, Ctrl+C is safe."""
 SAVE_AGAIN = 4.0
-"""Seconds without a reload after which a file is saved once more: the reloader has
-not seen the first time what was saved before it looked at all."""
-START = 30.0
+"""Seconds without a reload after which a file is saved once more, because the reloader
+doesn't see a save that comes before it has looked for the first time."""
+START = 120.0
 """Seconds an app may take to start, to reload, or to end after Ctrl+C."""
-KILLED = 15.0
+KILLED = 60.0
 """Seconds a process may take to end after a kill."""
-COMMAND = 120.0
+COMMAND = 900.0
 """Seconds a command may take."""
 RUN = re.compile(r"python3? -m workshop run\b")
 """What serves an app."""
@@ -61,12 +61,15 @@ class Done:
 
 
 class Scene:
-    """A copy of the workshop in which one lesson is carried out."""
+    """A copy of the workshop in which one lesson is executed."""
 
     def __init__(self, repository: Repository, step: Step, folder: Path) -> None:
         """Copy the workshop, with the step's starter as it is shipped.
 
-        Takes: ``folder``, where the copy goes; it must not exist.
+        Args:
+            repository: The workshop.
+            step: The step whose lesson is executed.
+            folder: Where the copy goes. It must not exist.
         """
         self.step = step
         self.root = folder / "workshop"
@@ -74,11 +77,11 @@ class Scene:
         self.app = self.repository.starter(step)
         self.port = processes.free_port()
         self.log = folder / "log-0.txt"
-        """What the app has printed since it was started the last time."""
+        """What the app has printed since its latest start."""
         self._folder = folder
         self._main: subprocess.Popen[bytes] | None = None
         self._reload: tuple[Path, int, float] | None = None
-        """The file saved last, the log's length then, and when: until it has come."""
+        """The latest saved file, the log's length then, and when, until the reload."""
         folder.mkdir(parents=True)
         copy(repository.root, self.root)
         if step.todos:
@@ -97,7 +100,7 @@ class Scene:
             for todo, pair in zip(step.todos, itertools.pairwise(stages), strict=True)
         }
         """The files' texts before and after each todo."""
-        # curl shows its progress when nobody looks; and no proxy knows our port.
+        # curl shows its progress if its output is a file, and no proxy knows our port.
         (folder / ".curlrc").write_text('silent\nshow-error\nnoproxy = "*"\n')
         self._env = {
             "CURL_HOME": str(folder),
@@ -109,13 +112,19 @@ class Scene:
     # -- commands
 
     def command(self, line: str) -> Done | None:
-        """Carry out a shell line; one that serves an app goes on in the background.
+        """Run a shell line. One that serves an app goes on in the background.
 
         The port 8000 is another one here, so the line is changed as README.md tells
-        those whose port 8000 is taken.
+        anyone whose port 8000 is taken.
 
-        Returns: what came of it; None when an app runs now.
-        Raises: Parted when it does not end, or when the app does not start.
+        Args:
+            line: The line.
+
+        Returns:
+            Its status and output, or None if an app runs now.
+
+        Raises:
+            Parted: The line doesn't end, or the app doesn't start.
         """
         python = shlex.quote(sys.executable)
         if RUN.match(line):
@@ -138,7 +147,7 @@ class Scene:
         return self._run([sys.executable, str(program), *map(str, files)], self.app)
 
     def copy_reports(self, folder: Path) -> None:
-        """Copy what ``check`` has reported to a folder that exists."""
+        """Copy the reports of `check` to a folder that exists."""
         for path in self.repository.state.glob("check-*.jsonl"):
             shutil.copy(path, folder)
 
@@ -154,7 +163,7 @@ class Scene:
             status = process.wait(COMMAND)
         except subprocess.TimeoutExpired:
             processes.stop(process, 0)
-            raise Parted(f"It has not ended after {COMMAND:.0f} s.") from None
+            raise Parted(f"It had not ended after {COMMAND:.0f} s.") from None
         return Done(status, self._read(path))
 
     # -- the app
@@ -166,7 +175,7 @@ class Scene:
 
     @property
     def may_print(self) -> bool:
-        """Whether anything is left of the app that may still print."""
+        """Whether a process of the app is left that may still print."""
         return self.is_up or bool(self.left())
 
     def logged(self) -> str:
@@ -202,13 +211,14 @@ class Scene:
         if process.poll() is not None:
             return Done(process.returncode, self.logged())
         if not came:
-            raise Parted(f"The app does not start. It says:\n{self.logged()}")
+            raise Parted(f"The app did not start. It says:\n{self.logged()}")
         return None
 
     def press_ctrl_c(self) -> None:
         """Press Ctrl+C in the terminal of the app.
 
-        Raises: Parted when it does not run.
+        Raises:
+            Parted: The app isn't running.
         """
         self.settle()
         if self._main is None or self._main.poll() is not None:
@@ -219,9 +229,11 @@ class Scene:
         processes.send_signal(self._main, signal.SIGINT, to_group=True)
 
     def must_end(self) -> None:
-        """Wait until the app has ended, all of it.
+        """Wait until every process of the app has ended.
 
-        Raises: Parted when it does not; SanicTripped when that is why.
+        Raises:
+            Parted: It doesn't end.
+            SanicTripped: It doesn't end because Sanic has tripped.
         """
 
         def ended() -> bool:
@@ -231,12 +243,13 @@ class Scene:
             return not self.is_up and not self.left()
 
         if not until(ended, START):
-            raise Parted(f"The app does not end. Left: {named(self.left())}")
+            raise Parted(f"The app did not end. Left: {named(self.left())}")
 
     def pid_of(self, name: str) -> int:
         """Return the pid of one of Sanic's processes, once it is up.
 
-        Raises: Parted when the app does not tell it.
+        Raises:
+            Parted: The app doesn't list the process.
         """
         pid: int | None = None
 
@@ -250,7 +263,7 @@ class Scene:
             )
 
         if not until(found, START):
-            raise Parted(f"GET /v1/info does not tell the pid of {name}.")
+            raise Parted(f"GET /v1/info doesn't list {name}.")
         assert pid is not None
         return pid
 
@@ -266,9 +279,10 @@ class Scene:
             self._reload = path, length, time.monotonic()
 
     def settle(self) -> None:
-        """Wait until a running app has reloaded what was saved.
+        """Wait until a running app has reloaded the saved file.
 
-        Raises: Parted when it does not.
+        Raises:
+            Parted: It doesn't.
         """
         if self._reload is None or not self.is_up:
             return
@@ -285,13 +299,14 @@ class Scene:
 
         if not until(reloaded, START):
             end = self.logged()[length:]
-            raise Parted(f"{path.name} is saved, and the app not reloaded:\n{end}")
+            raise Parted(f"{path.name} was saved, but the app did not reload:\n{end}")
         self._reload = None
 
     def do_todo(self, todo_id: str) -> None:
-        """Do a todo, those before it being done.
+        """Do a TODO, after the ones before it.
 
-        Raises: Parted when a file that it changes was edited otherwise.
+        Raises:
+            Parted: A file that it changes has another edit.
         """
         before, after = self._stages[todo_id]
         for name, text in after.items():
@@ -301,15 +316,16 @@ class Scene:
                 self.save(name, text)
 
     def must_be_solution(self) -> None:
-        """Make sure that every edit but the todos is taken back.
+        """Make sure that every edit except the TODOs has been taken back.
 
-        Raises: Parted when not.
+        Raises:
+            Parted: There is another edit.
         """
         solution = apps.app_files(self.repository.solution(self.step))
         mine = apps.app_files(self.app)
         for name in sorted(solution.keys() | mine.keys()):
             if not apps.same(solution.get(name), mine.get(name)):
-                raise Parted(f"{name} is not as in the solution: take back each edit.")
+                raise Parted(f"{name} isn't as in the solution. Take back each edit.")
 
     def read(self, name: str) -> str:
         """Return the text of a file of the app, as it is now."""
@@ -325,7 +341,7 @@ class Scene:
         return processes.marked([processes.OURS])
 
     def still_left(self) -> set[psutil.Process]:
-        """Return the processes that run on when what was killed has had time to end."""
+        """Return the processes that are left after some time to end."""
         until(lambda: not self.left(), KILLED)
         return self.left()
 
@@ -337,7 +353,7 @@ class Scene:
 
 
 def copy(source: Path, target: Path) -> None:
-    """Copy a workshop without what running made, nor what tools keep there."""
+    """Copy a workshop without the files that running it, or a tool, has made."""
     ignore = shutil.ignore_patterns(*apps.MADE_BY_RUNNING)
     shutil.copytree(source, target, ignore=ignore)
 
@@ -354,7 +370,7 @@ def named(found: Iterable[psutil.Process]) -> str:
 
 
 def until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Wait for a condition; return whether it came to be."""
+    """Wait for a condition, and return whether it became true."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

@@ -115,7 +115,7 @@ def test_good_lesson(small: Repository, tmp_path: Path) -> None:
         ("answer.py\n+++ app/answer.py", "no.py\n+++ app/no.py", 37, "no file app/no"),
         ('"eight" in', '"nine" in', 56, 'It is not so: "nine" in output'),
         ("take it back", "take it home", 57, "Nobody knows how to do this"),
-        ("<!-- do: take it back -->", "", 56, "is not as in the solution"),
+        ("<!-- do: take it back -->", "", 56, "isn't as in the solution"),
         ("cat steps", "sleep 60 >&- 2>&- &\ncat steps", 58, "it runs: "),
         ("take it back", "press Ctrl+C", 57, "the app has ended before"),
     ],
