@@ -1,4 +1,4 @@
-"""Measurements of the finished system. `python3 -m workshop bench` lists them.
+"""Measurements of the finished system. README.md lists them.
 
 A module whose name begins with an underscore isn't a benchmark: the others share it.
 """

@@ -101,10 +101,12 @@ def client(app: RunningApp) -> httpx.Client:
 def parser(name: str, docstring: str | None) -> argparse.ArgumentParser:
     """Return a benchmark's command line, still without options of its own.
 
-    Takes: ``docstring``, of the benchmark's module.
+    Args:
+        name: The name of the benchmark.
+        docstring: The docstring of its module.
     """
     return argparse.ArgumentParser(
-        prog=f"python3 -m workshop bench {name}",
+        prog=f"python -m benchmarks.{name}",
         description=docstring,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -85,9 +85,12 @@ def main() -> int:
 
 
 def measure(folder: Path, sizes: Sequence[int], look_ups: int) -> Table:
-    """Write the files, index them, look up; return the table.
+    """Write files, index them, look jobs up, and return the table.
 
-    Takes: ``sizes``, the records of each file; ``look_ups``, how many in each.
+    Args:
+        folder: Where the files go.
+        sizes: How many records each file has.
+        look_ups: How many look-ups to measure in each file.
     """
     chance = random.Random(5)  # The same uids in each run.
     files = []

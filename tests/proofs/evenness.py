@@ -41,7 +41,9 @@ def lines_to_read(repository: Repository, before: Step, step: Step) -> int:
 def new_lines(old: Path | None, new: Path) -> int:
     """Count the lines that a version of a file has and the old one doesn't.
 
-    Takes: ``old``, None if there wasn't one.
+    Args:
+        old: The old version, or None if there wasn't one.
+        new: The version.
     """
     lines = [
         line.strip()

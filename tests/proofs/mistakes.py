@@ -53,8 +53,12 @@ class Mistake:
     def write(self, repository: Repository, folder: Path) -> None:
         """Write the app that has the mistake.
 
-        Takes: ``folder``, where the app goes; what is there is removed.
-        Raises: WorkshopError when the solution has changed, and an edit fits no more.
+        Args:
+            repository: The workshop.
+            folder: Where the app goes. All that is there is removed.
+
+        Raises:
+            WorkshopError: The solution has changed, so an edit doesn't fit any more.
         """
         shutil.rmtree(folder, ignore_errors=True)
         for name, path in apps.app_files(repository.solution(self.step)).items():

@@ -212,7 +212,7 @@ def test_our_own_tests_explain(tmp_path: Path) -> None:
 
 
 def test_handin(workshop: RunWorkshop, small: Repository) -> None:
-    """The zip file has the attendee's name and all that `grade` needs, and nothing else."""
+    """The zip has the attendee's name and what `grade` needs, and nothing else."""
     write(small.root / "steps/01_first/app/answer.py", ANSWERED)
     for made in (".venv/lib.py", ".workshop/x.log", "steps/01_first/jobs.jsonl"):
         write(small.root / made, "")
