@@ -249,7 +249,8 @@ class Checkup:
             )
         if result.green:
             total = sum(len(run.records) for run in self._runs)
-            return f"Green: {total} tests passed ({seconds})."
+            tests = "test" if total == 1 else "tests"
+            return f"Green: {total} {tests} passed ({seconds})."
         total = len(self._titles)
         before = ", but an earlier step is red" if result.red_suites else ""
         green = f"{total - len(result.red_todos)} of {total} TODOs are green{before}"

@@ -34,11 +34,11 @@ def read_job(request: Request) -> tuple[str, dict[str, Any]]:
         UnknownTask: There is no such task (422).
     """
     # TODO 4.2: check the body from the outside in, and let each message tell the client
-    # what to change. BadRequest: the content type isn't application/json (parameters
-    # such as a charset are fine, and so is no content type at all), the body isn't an
-    # object, it has other keys than task and kwargs, or kwargs isn't an object (if it
-    # is missing, take an empty one). UnknownTask: the task isn't registered. That
-    # message lists the tasks, because the client can't know them.
+    # what to change. BadRequest: the content type isn't application/json (in any case;
+    # parameters such as a charset are fine, and so is no content type at all), the body
+    # isn't an object, it has other keys than task and kwargs, or kwargs isn't an object
+    # (if it is missing, take an empty one). UnknownTask: the task isn't registered.
+    # That message lists the tasks, because the client can't know them.
     task, kwargs = request.json["task"], request.json["kwargs"]
     return task, kwargs
 
