@@ -87,7 +87,7 @@ def test_check_of_one_todo(workshop: RunWorkshop, small: Repository) -> None:
     assert done.returncode == 0
     assert "ok  1.1" in done.stdout
     assert "1.2" not in done.stdout
-    assert "Green: 1 tests passed" in done.stdout
+    assert "Green: 1 test passed" in done.stdout
     assert done.stdout.endswith("python3 -m workshop check 1\n")
     assert workshop("check", "1", "--todo", "1.2").returncode == 1
     assert not (small.state / "results").exists()
