@@ -147,7 +147,7 @@ class AppServer:
             if now - began > BOOT:
                 got = f"they did not within {BOOT:.0f} s. Is this machine very busy?"
                 raise Overslept(str(self.failed(BOTH_COME_UP, got)))
-            time.sleep(0.02)
+            pause(began)
         # A signal that comes before Sanic's main process has seen that every server
         # is up leaves it waiting. This message is answered only after that.
         with suppress(httpx.TransportError):  # an app that is about to exit
@@ -175,7 +175,7 @@ class AppServer:
             if time.monotonic() - began > BOOT:
                 got = f"it did not within {BOOT:.0f} s\n{self.end_of_log()}"
                 raise Overslept(str(self.failed("the app starts its processes", got)))
-            time.sleep(0.02)
+            pause(began)
 
     def _cpu_seconds(self) -> float:
         """Return how much CPU time the processes of the app have used."""
@@ -300,7 +300,7 @@ class AppServer:
                     return last
             if died:
                 break
-            time.sleep(0.02)
+            pause(began)
         # A learner's hang costs seconds, so after the first one the others wait less.
         AppServer.patience = WAIT_AGAIN
         got = f"nothing of it within {time.monotonic() - began:.1f} s"
@@ -639,6 +639,15 @@ class StartServer(Protocol):
             after: A server that has ended, whose data this one gets.
             drain: SAJE_DRAIN, in seconds.
         """
+
+
+def pause(began: float) -> None:
+    """Wait until the next look, longer after a while, as each look costs CPU time.
+
+    Args:
+        began: When the first look was, by the monotonic clock.
+    """
+    time.sleep(min(0.2, 0.02 + (time.monotonic() - began) / 20))
 
 
 def interrupted(record: str) -> bool:

@@ -20,8 +20,10 @@ SHARING = ("test_environment.py", "test_grading.py", "test_site.py")
 PATIENCE = 1800
 """Seconds after which a proof is ended: they wait for a busy machine."""
 
-# A worker of pytest-xdist sets it, and with it `ps` cuts its lines.
-os.environ.pop("COLUMNS", None)
+# A worker of pytest-xdist sets the first, and with it `ps` cuts its lines. With the
+# second, hundreds of Pythons would compile the same files again.
+for name in ("COLUMNS", "PYTHONDONTWRITEBYTECODE"):
+    os.environ.pop(name, None)
 
 
 @pytest.hookimpl(optionalhook=True)
