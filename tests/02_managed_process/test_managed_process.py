@@ -93,7 +93,8 @@ def test_one_ctrl_c_may_arrive_twice(start: StartServer) -> None:
         "Sanic took the second signal for a wish to kill, because its own handler was "
         "in place, so call stop_gracefully(app.manager) in main_process_ready"
     ):
-        server.ended_well()
+        assert server.ended() == 0
+        server.nothing_left()
         assert "Killing" not in server.output()
 
 

@@ -96,7 +96,14 @@ def check_solution(repository: Repository, step: Step) -> Iterator[str]:
             yield f"{where}: {source} has no such file; add it there, or remove it."
         else:
             for hunk in hunks(read_lines(old[name]), read_lines(new[name])):
-                if not todos_in(hunk.old, step):
+                todos = sorted(todos_in(hunk.old, step))
+                if len(todos) > 1:
+                    yield (
+                        f"{shown(repository, starter, name)}:{hunk.old_line}: the code "
+                        f"of the TODOs {' and '.join(todos)} is one stretch, so "
+                        "neither can be done alone; keep a line of code between them."
+                    )
+                if not todos:
                     yield (
                         f"{where}:{hunk.line}: it differs from {source} (line "
                         f"{hunk.old_line} there) outside every TODO; make both alike, "

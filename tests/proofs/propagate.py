@@ -65,7 +65,7 @@ def carry(
     Args:
         source: The folder of the app that has changed.
         target: The folder of the app that repeats it.
-        provided: The files in which the two differ on purpose.
+        provided: The files that the target has changed, added or removed on purpose.
         may_differ: Whether a hunk in which the two differ has a TODO.
 
     Returns:
@@ -73,8 +73,10 @@ def carry(
     """
     conflicts = 0
     old, new = app_files(target), app_files(source)
-    for name in sorted((old.keys() | new.keys()) - provided):
+    for name in sorted(old.keys() | new.keys()):
         before, ours = committed(source / name), target / name
+        if name in provided and not (name in old and name in new):
+            continue
         if name not in new:
             if before is not None:
                 ours.unlink()
@@ -85,10 +87,14 @@ def carry(
                 ours.write_bytes(new[name].read_bytes())
                 print(f"added    {ours}")
         elif before is not None and new[name].read_bytes() != before:
-            if ours.read_bytes() != committed(ours) and all(
-                map(may_differ, hunks(read_lines(new[name]), read_lines(ours)))
+            if ours.read_bytes() != committed(ours) and (
+                name in provided
+                or all(map(may_differ, hunks(read_lines(new[name]), read_lines(ours))))
             ):
-                continue  # It was merged before, perhaps by hand.
+                # It was merged before, perhaps by hand.
+                if name in provided:
+                    print(f"left     {ours}, which you have changed already")
+                continue
             text, by_hand = merged(ours, before, new[name])
             if text != ours.read_bytes():
                 ours.write_bytes(text)

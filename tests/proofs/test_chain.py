@@ -58,6 +58,10 @@ def remove(name: str) -> Edit:
         (edit(START + "app/answer.py", "# TODO 1.2", "#"), "has no `# TODO 1.2`"),
         (edit(START + "app/answer.py", "1.2", "2.1"), "step.toml has no todo 2.1"),
         (edit(AFTER + "server.py", "return", "# TODO 2.1"), "2.1 is in app/more.py"),
+        (
+            edit(START + "app/answer.py", "\n\n\ndef question() -> str:", ""),
+            "app/answer.py:5: the code of the TODOs 1.1 and 1.2 is one stretch",
+        ),
         # The files that come with a step.
         (edit(TOML, '"app/more.py"]', "]"), "app/more.py: solutions/01_first has no"),
         (edit(TOML, 'more.py"]', 'more.py", "server.py"]'), "server.py: it is as in"),

@@ -13,10 +13,16 @@ from workshop.core.steps import Repository
 @pytest.fixture
 def committed(small: Repository) -> Repository:
     """The small workshop, under git."""
-    git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org"]
-    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "All of it"]):
-        subprocess.run([*git, *command], cwd=small.root, check=True)
+    subprocess.run(["git", "init", "-q"], cwd=small.root, check=True)
+    commit(small)
     return small
+
+
+def commit(repository: Repository) -> None:
+    """Commit all changes."""
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org"]
+    for command in (["add", "."], ["commit", "-qm", "All of it"]):
+        subprocess.run([*git, *command], cwd=repository.root, check=True)
 
 
 def change(repository: Repository, name: str, old: str, new: str) -> None:
@@ -36,6 +42,20 @@ def test_a_change_is_carried_on(committed: Repository) -> None:
         assert (committed.root / folder / "new.py").exists()
     assert propagate.main(committed) == 0
     assert chain.check(committed) == []
+
+
+def test_files_that_a_step_replaces_get_it_too(committed: Repository) -> None:
+    """What `provided` names differs on purpose, but the rest of it is the same."""
+    change(committed, "steps/02_second/app/answer.py", '"""What', '"""More of what')
+    change(committed, "steps/02_second/step.toml", '["app/m', '["app/answer.py", "app/m')
+    assert propagate.main(committed) == 0
+    commit(committed)
+    change(committed, "solutions/01_first/app/answer.py", "seven", "eight")
+    assert propagate.main(committed) == 0
+    assert chain.check(committed) == []
+    last = (committed.root / "solutions/02_second/app/answer.py").read_text()
+    assert "More of what" in last
+    assert "eight" in last
 
 
 def test_a_conflict_is_left_to_you(committed: Repository) -> None:

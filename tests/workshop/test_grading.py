@@ -44,7 +44,7 @@ ANSWERS = {
     "half": (HALF, "+o."),
     "untouched": (ANSWER.replace("\n", "\r\n"), "..."),
     "syntax": ("def answer(:\n", "xx."),
-    "no_start": (NO_START, "SS."),
+    "no_start": (NO_START + ANSWER, "SS."),
     "exits": ("import os\nos._exit(0)\n", "BB."),
     "odd_text": ("raise ValueError('\\x1b[31m\\udcff')\n", "xx."),
     "leaves": (SLEEPER + ANSWERED + "sleeper()\n", "++."),
@@ -58,6 +58,7 @@ OTHERS = {
     "no_step": "++?",
     "empty": "???",
     "damaged": "???",
+    "no_zip": "???",
     "twin": "++.",
     "twin (again)": "++.",
 }
@@ -112,9 +113,11 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Room:
     shutil.make_archive(str(copies / "twin"), "zip", twin.parent)
     whole = (copies / "twin.zip").read_bytes()
     (copies / "damaged.zip").write_bytes(b"?" * 500 + whole[500:])
+    (copies / "no_zip.txt").write_text("Ada was ill.")
+    (copies / "green/steps/01_first/gone").symlink_to("nowhere")
     other_twin = make_copy(small, copies / "other" / "twin", ANSWERED) / "steps"
     paths += [edited, no_file, no_step, copies / "empty", copies / "damaged.zip"]
-    paths += [copies / "twin.zip", other_twin]
+    paths += [copies / "no_zip.txt", copies / "twin.zip", other_twin]
     before = contents(copies)
     command = [sys.executable, str(small.root / "workshop"), "grade", "--jobs=3"]
     command += ["--time=15", "--html=page.html", *map(str, paths)]
@@ -143,7 +146,7 @@ def test_each_copy_gets_its_marks(room: Room) -> None:
     assert found == expected
     assert list(found) == list(expected)
     totals = [[s[n] for s in found.values()].count("+") for n in (0, 1, 2)]
-    assert f"\n1.2 is green in {totals[1]} of 19: Ask the [question]\n" in room.output
+    assert f"\n1.2 is green in {totals[1]} of 20: Ask the [question]\n" in room.output
     assert "".join(f"<td>{total}</td>" for total in totals) in room.page
 
 
@@ -234,7 +237,7 @@ def test_handin(workshop: RunWorkshop, small: Repository) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["nowhere"], "nowhere isn't a folder or a zip file."),
+        (["nowhere"], "There is no "),
         ([".", "--step=0"], "Step 00 has no TODOs, so there is nothing to grade."),
         ([".", "--html=no/where"], "The page can't be written"),
     ],

@@ -50,7 +50,7 @@ def test_breaks_of_ones_own(workshop: RunWorkshop) -> None:
     assert rows[9:12] == [
         "09:53 10:02 read, build, check",
         "10:02 10:32 Break",
-        "10:32 10:33 read, build, check",
+        "10:32 10:33 read, build, check, continued",
     ]
 
 
@@ -71,11 +71,12 @@ def test_breaks_come_when_the_notes_say_so() -> None:
         ("--start=24:00", "'24:00' isn't a time of day such as 09:00"),
         ("--start=nine", "'nine' isn't a time of day"),
         ("--break=10:30", "'10:30' isn't a time and minutes such as 10:30+15"),
-        ("--break=8:00+5", "A break at 08:00 can't be kept"),
+        ("--break=8:00+5", "because the workshop takes from 09:00 to"),
+        ("--break=9:10+60 --break=9:30+5", "because another break isn't over by then"),
     ],
 )
 def test_wrong_times(workshop: RunWorkshop, option: str, words: str) -> None:
     """They are refused with an example of a right one, or with what to change."""
-    done = workshop("schedule", option)
+    done = workshop("schedule", *option.split())
     assert (done.returncode, done.stdout) == (2, "")
     assert words in done.stderr

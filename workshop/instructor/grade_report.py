@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from html import escape
 from pathlib import Path
+from textwrap import shorten
 
 from rich.columns import Columns
 from rich.console import Console
@@ -17,8 +18,8 @@ from workshop.core.output import say
 from workshop.core.steps import Step
 from workshop.instructor.grading import UNTROUBLED, Cell, Copy, Mark
 
-SUMMARY = 160
-"""Characters of an explanation that the terminal shows."""
+SUMMARY = 240
+"""Characters of an explanation that stand beside a name."""
 WARNING = """\
 This runs the code of the copies with your rights. For code of people that you don't
 know, use a container: workshop/GRADING.md shows how.
@@ -52,7 +53,6 @@ def show(copies: Sequence[Copy], steps: Sequence[Step], console: Console) -> Non
         if copy.stuck:
             place, cell = copy.stuck
             text = f"{place} ({cell.mark.meaning}): {summary(cell)}"
-            text = text if len(text) <= SUMMARY else f"{text[: SUMMARY - 3]}..."
             say(console, f"{copy.name} is stuck at {text}")
 
 
@@ -65,7 +65,12 @@ def totals_of(copies: Sequence[Copy]) -> dict[str, int]:
 
 
 def summary(cell: Cell) -> str:
-    """Return the line of a message that helps most: a cause, or else what happened."""
+    """Return the beginning of the line of a message that helps most."""
+    return shorten(best_line(cell), SUMMARY, placeholder=" ...")
+
+
+def best_line(cell: Cell) -> str:
+    """Return the line of a message that names a cause, or else what happened."""
     lines = cell.message.splitlines() or [""]
     for label in ("likely:", "perhaps:", "log:"):
         for line in lines:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from pathlib import Path
-from zipfile import ZIP_DEFLATED, ZipFile
+from zipfile import ZIP_DEFLATED, ZipFile, is_zipfile
 
 from workshop.core.apps import app_files
 from workshop.core.errors import WorkshopError
@@ -25,9 +25,12 @@ def pack(repository: Repository, name: str) -> Path:
         The zip file.
 
     Raises:
-        WorkshopError: A file can't be read, or the zip file can't be written.
+        WorkshopError: There is no name, a file can't be read, or the zip file can't be
+            written.
     """
-    stem = re.sub(r"[^\w .-]", "_", name).strip(" .") or "copy"
+    stem = re.sub(r"[^\w .-]", "_", name).strip(" .")
+    if not stem:
+        raise WorkshopError("The zip file needs your name: handin Ada Lovelace")
     target = repository.root / f"{stem}.zip"
     packed = io.BytesIO()
     try:
@@ -54,11 +57,14 @@ def steps_of(copy: Path, unpacked: Path) -> Path:
         The folder that holds a folder for each step.
 
     Raises:
-        WorkshopError: There are no steps, or those of several copies.
+        WorkshopError: There are no steps, or those of several copies, or a file that
+            isn't a zip file.
         BadZipFile: The zip file is damaged.
         OSError: Something in the copy can't be read.
     """
     if copy.is_file():
+        if not is_zipfile(copy):
+            raise WorkshopError("It isn't a zip file, or the zip file is damaged.")
         with ZipFile(copy) as file:
             file.extractall(unpacked)
         copy = unpacked

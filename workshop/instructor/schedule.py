@@ -86,16 +86,19 @@ def sheet(steps: Sequence[Step], start: int, breaks: Sequence[Row] = ()) -> list
             rest = waiting.pop(0)
             if rest.start > at:
                 found.append(Row(at, rest.start, what))
+                what = f"{what}, continued"
             found.append(rest)
             left -= rest.start - at
             at = rest.end
         found.append(Row(at, at + left, what, behind))
         at += left
     if waiting:
+        why = f"the workshop takes from {clock(start)} to {clock(at)}"
+        if start <= waiting[0].start < at:
+            why = "another break isn't over by then"
         raise WorkshopError(
-            f"A break at {clock(waiting[0].start)} can't be kept, because the workshop "
-            f"takes from {clock(start)} to {clock(at)},\nor because another break "
-            "isn't over by then. Change --break or --start."
+            f"A break at {clock(waiting[0].start)} can't be kept, because {why}.\n"
+            "Change --break or --start."
         )
     return found
 

@@ -65,6 +65,7 @@ def demo(repository: Repository, port: int, host: str) -> int:
 
     app = repository.solution(repository.steps()[-1])
     command = [*sanic_command(port, host), "--no-motd"]
+    grace = 0.0  # Sanic takes no Ctrl+C well before its servers are up.
     with processes.interrupted_by_termination():
         process = processes.start(command, app, {"SANIC_SAJE_DB": db})
         try:
@@ -76,12 +77,13 @@ def demo(repository: Repository, port: int, host: str) -> int:
                     )
                 time.sleep(0.05)
             say(console(), what_to_try(port, host))
+            grace = GRACE
             return process.wait()
         except KeyboardInterrupt:
-            processes.stop(process, GRACE)
+            processes.stop(process, grace)
             return process.returncode
         finally:
-            processes.stop(process, GRACE)
+            processes.stop(process, grace)
 
 
 def sanic_command(port: int, host: str = HOST) -> list[str]:
@@ -124,13 +126,13 @@ def what_to_try(port: int, host: str) -> str:
 The finished system is at {address}. Press Ctrl+C to end it.
 
 In a second terminal, start a job. The answer has its uid:
-curl -s -X POST {address}/v1/job {post}
+curl -sS -X POST {address}/v1/job {post}
 
 Ask for the job, with its uid in place of UID:
-curl -s {address}/v1/job/UID
+curl -sS {address}/v1/job/UID
 
 See the servers, the worker and the queue:
-curl -s {address}/v1/info
+curl -sS {address}/v1/info
 """
 
 
