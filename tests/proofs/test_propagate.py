@@ -47,7 +47,8 @@ def test_a_change_is_carried_on(committed: Repository) -> None:
 def test_files_that_a_step_replaces_get_it_too(committed: Repository) -> None:
     """What `provided` names differs on purpose, but the rest of it is the same."""
     change(committed, "steps/02_second/app/answer.py", '"""What', '"""More of what')
-    change(committed, "steps/02_second/step.toml", '["app/m', '["app/answer.py", "app/m')
+    named = '["app/answer.py", "app/m'
+    change(committed, "steps/02_second/step.toml", '["app/m', named)
     assert propagate.main(committed) == 0
     commit(committed)
     change(committed, "solutions/01_first/app/answer.py", "seven", "eight")
