@@ -24,6 +24,10 @@ NO_ON_STOP = (
     "the signal ended the worker in the middle of its work, because nothing called "
     "scheduler.stop(). Call on_stop(scheduler.stop) before the scheduler runs"
 )
+WAITS = (
+    "stop() was called, but something still waits. If TODO 2.3 is done, look at its "
+    "get(), which needs timeout=CHECK_STOP to see self.stopping"
+)
 SWALLOWED = (
     "something catches the exception that ended get(), and says nothing. Catch only "
     "Empty in _receive(), and nothing around scheduler.run()"
@@ -34,6 +38,12 @@ def said(log: str) -> list[str]:
     """Return what the worker and its jobs have logged, in order."""
     words = "Hello|Goodbye|Interrupted|Jobs still|Drained|SAJE worker complete"
     return re.findall(rf"(?:{words})\b[^\n\[]*\b", log)
+
+
+def not_stopped(server: AppServer) -> str:
+    """Return why a signal probably did not let the worker finish."""
+    worker = (server.app / "saje" / "worker.py").read_text("utf-8", "replace")
+    return WAITS if "on_stop(scheduler.stop)" in worker else NO_ON_STOP
 
 
 @pytest.mark.todo("2.1")
@@ -71,9 +81,8 @@ def test_the_worker_can_be_restarted(server: AppServer) -> None:
     """Sanic can restart the worker, as auto-reload does when you save a file."""
     before = server.worker_pid()
     server.restart_worker()
-    with server.likely(
-        "Sanic restarts only what is transient: manage(..., transient=True)"
-    ):
+    cause = "Sanic restarts only what is transient: manage(..., transient=True)"
+    with server.likely(WAITS if "transient True" in server.output() else cause):
         server.until(
             lambda: server.output().count("SAJE worker ready") > 1, "a new worker"
         )
@@ -129,7 +138,7 @@ def test_a_stop_signal_lets_the_worker_finish(server: AppServer) -> None:
     server.worker()
     server.restart_worker()
     server.did += ", which sends SIGTERM to the worker"
-    with server.likely(NO_ON_STOP):
+    with server.likely(not_stopped(server)):
         server.logged("Drained. Jobs left: 0")
         server.logged("SAJE worker complete")
     log = server.logged("SAJE worker ready")
@@ -264,15 +273,14 @@ def kill_the_queue(server: AppServer) -> None:
 
 
 @pytest.mark.todo("2.3")
-@pytest.mark.parametrize("seconds", [0, 60], ids=["idle", "with a job"])
-def test_a_killed_main_takes_all_along(start: StartServer, seconds: float) -> None:
+def test_a_killed_main_takes_all_along(start: StartServer) -> None:
     """When the main process is killed with kill -9, every process ends within 5 s."""
     server = start()
     server.worker()
-    server.greet("Ada", seconds)
-    server.logged("Goodbye, Ada." if seconds == 0 else "Hello, Ada.")
+    server.greet("Ada", 60)
+    server.logged("Hello, Ada.")
     server.kill_main()
-    server.did += ", the main process" + (", while a job ran" if seconds else "")
+    server.did += ", the main process, while a job ran"
     with server.likely(
         "a process doesn't watch its parent. Each of them has to call "
         "end_with_parent(): the servers, the worker and, in guard(), the Manager"

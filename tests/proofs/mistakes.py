@@ -68,10 +68,10 @@ class Mistake:
         for edit in self.edits:
             target = folder / edit.file
             text = target.read_text(encoding="utf-8") if target.exists() else ""
-            if text.count(edit.old) != 1:
+            if (count := text.count(edit.old)) != 1:
                 raise WorkshopError(
-                    f"mistake {self.id}: {edit.file} of the solution does not "
-                    f"have this text: {edit.old!r}"
+                    f"mistake {self.id}: {edit.file} of the solution has this text "
+                    f"{count} times, and must have it once: {edit.old!r}"
                 )
             target.write_text(text.replace(edit.old, edit.new), encoding="utf-8")
 

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from tests.workshop.conftest import ROOT, RunWorkshop, write
+from tests.workshop.conftest import RunWorkshop, write
 from workshop.core import environment, processes
 from workshop.core.errors import WorkshopError
 from workshop.core.steps import Repository
@@ -14,11 +14,13 @@ from workshop.learner import doctor, serving
 
 
 def test_a_machine_that_is_ready(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    small: Repository,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Every check is ok, and the report says the same; no process is left."""
     monkeypatch.setattr(serving, "PORT", processes.free_port())
-    status = doctor.doctor(Repository(ROOT), report=True)
+    status = doctor.doctor(small, report=True)
     text = capsys.readouterr().out
     assert status == 0, text
     for check in doctor.CHECKS:

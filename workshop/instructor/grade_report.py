@@ -46,7 +46,8 @@ def show(copies: Sequence[Copy], steps: Sequence[Step], console: Console) -> Non
     console.print("", Columns(key, padding=(0, 3)), "")
     totals = totals_of(copies)
     for todo in [todo for step in steps for todo in step.todos]:
-        total = f"{totals[todo.id]} of {len(copies)}"
+        graded = sum(c.cells[todo.id].mark is not Mark.UNGRADED for c in copies)
+        total = f"{totals[todo.id]} of {graded}"
         say(console, f"{todo.id} is green in {total}: {todo.title}")
     say(console, "")
     for copy in copies:
@@ -190,5 +191,5 @@ th, td { border: 1px solid #8886; padding: .2rem .4rem; text-align: center;
 .magenta { background: #a4e6 } .dim { color: #888 }
 .key { margin: 1rem 0 } .key td { text-align: left; border: 0; padding: .1rem .5rem }
 pre { white-space: pre-wrap; background: #8882; padding: .5rem; font-size: .85rem }
-h3 { font-size: 1rem } details { margin: .5rem 0 } summary { cursor: pointer }
+h3 { font-size: 1rem } details { margin: .5rem 0 } details > div { scroll-margin: 6rem } summary { cursor: pointer }
 """

@@ -162,7 +162,8 @@ class Grader:
                     # The timeout is for Windows, where Ctrl+C doesn't end a wait.
                     done, _ = wait(waiting, POLL, FIRST_COMPLETED)
                     for copy in map(waiting.pop, done):
-                        say(console, f"{copy.name}: {copy.score} green")
+                        if any(c.mark is not Mark.UNGRADED for c in copy.cells.values()):
+                            say(console, f"{copy.name}: {copy.score} green")
                 except KeyboardInterrupt:
                     self._stopping.set()
                     status = INTERRUPTED
@@ -219,7 +220,7 @@ class Grader:
                 return Cell(Mark.UNGRADED)
             if time.monotonic() - run.began > self._seconds:
                 text = f"The tests of this step did not end within {self._seconds:g} s."
-                return Cell(Mark.LATE, f"{text} Is this machine busy? Try --jobs 1.")
+                return Cell(Mark.LATE, f"{text} If this machine is busy, try --jobs 1 or a longer --time.")
         run.poll()
         return Cell(Mark.BROKEN, f"The tests did not come to their end: {run.broken()}")
 
