@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import Any
 
 import pytest
@@ -24,6 +25,9 @@ PATIENCE = 1800
 # second, hundreds of Pythons would compile the same files again.
 for name in ("COLUMNS", "PYTHONDONTWRITEBYTECODE"):
     os.environ.pop(name, None)
+
+# If a shell starts us with &, it lets us ignore Ctrl+C, and then every app would, too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(optionalhook=True)

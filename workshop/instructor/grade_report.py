@@ -191,5 +191,6 @@ th, td { border: 1px solid #8886; padding: .2rem .4rem; text-align: center;
 .magenta { background: #a4e6 } .dim { color: #888 }
 .key { margin: 1rem 0 } .key td { text-align: left; border: 0; padding: .1rem .5rem }
 pre { white-space: pre-wrap; background: #8882; padding: .5rem; font-size: .85rem }
-h3 { font-size: 1rem } details { margin: .5rem 0 } details > div { scroll-margin: 6rem } summary { cursor: pointer }
+h3 { font-size: 1rem } details { margin: .5rem 0 } summary { cursor: pointer }
+details > div { scroll-margin: 6rem }
 """

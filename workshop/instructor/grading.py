@@ -162,7 +162,7 @@ class Grader:
                     # The timeout is for Windows, where Ctrl+C doesn't end a wait.
                     done, _ = wait(waiting, POLL, FIRST_COMPLETED)
                     for copy in map(waiting.pop, done):
-                        if any(c.mark is not Mark.UNGRADED for c in copy.cells.values()):
+                        if not self._stopping.is_set():
                             say(console, f"{copy.name}: {copy.score} green")
                 except KeyboardInterrupt:
                     self._stopping.set()
@@ -196,7 +196,13 @@ class Grader:
             return alike(step, Mark.MISSING, f"The folder {step.name} is missing.")
         app = scratch / "apps" / step.name
         ignore = shutil.ignore_patterns(*apps.MADE_BY_RUNNING)
-        shutil.copytree(submitted, app, ignore=ignore, ignore_dangling_symlinks=True)
+        try:
+            shutil.copytree(
+                submitted, app, ignore=ignore, ignore_dangling_symlinks=True
+            )
+        except shutil.Error as error:
+            path, _, why = error.args[0][0]
+            return alike(step, Mark.MISSING, f"{path} can't be read: {why}")
         files = apps.app_files(app).items()
         unix = {n: path.read_bytes().replace(b"\r\n", b"\n") for n, path in files}
         if unix == self._starters[step]:
@@ -220,7 +226,8 @@ class Grader:
                 return Cell(Mark.UNGRADED)
             if time.monotonic() - run.began > self._seconds:
                 text = f"The tests of this step did not end within {self._seconds:g} s."
-                return Cell(Mark.LATE, f"{text} If this machine is busy, try --jobs 1 or a longer --time.")
+                advice = "If this machine is busy, try --jobs 1 or a longer --time."
+                return Cell(Mark.LATE, f"{text} {advice}")
         run.poll()
         return Cell(Mark.BROKEN, f"The tests did not come to their end: {run.broken()}")
 
