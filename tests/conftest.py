@@ -123,7 +123,7 @@ def in_words(
         text = f"got:      {got[:LONGEST]}\nexpected: {expected}"
         if servers:
             text = str(servers[-1].failed(expected, got[:LONGEST]))
-    still = ""
+    still, found = "", re.search(r"^log: +((.+), line \d+): Syn", text, re.MULTILINE)
     if f"TODO {todo}" in read_text(app / file) and BOTH_COME_UP not in text:
         # Any other cause would misfit, or give away what is to be found out.
         still = ", whose comment is still there"
@@ -135,8 +135,11 @@ def in_words(
     else:
         # What was seen goes first. What is read from the code is a guess, and says so.
         suspects = files.values() if BOTH_COME_UP in text else [file]
-        if read := in_the_code(app, suspects):
+        read = in_the_code(app, suspects)
+        if read and not (found and read.startswith(found[1])):
             text += f"\nperhaps:  {read}"
+    if BOTH_COME_UP in text and found and found[2] != file:
+        return f"{title_of(item)}\n{text}"
     return (
         f"{title_of(item)}\n{text}\n"
         f"file:     {file} (TODO {todo}{still})\n"

@@ -130,7 +130,8 @@ def why_not_written(error: OSError) -> str | None:
         return (
             f"{path} can't be used ({error.strerror}). Does it belong to another user, "
             "because a command was run with sudo?\n"
-            f'To make it yours: sudo chown -R "$USER" "{REPOSITORY.state}"'
+            f'To make it yours: sudo chown -R "$USER" "{REPOSITORY.state}"\n'
+            f'If it is yours already: chmod -R u+w "{REPOSITORY.state}"'
         )
     if error.errno in (errno.EEXIST, errno.ENOTDIR):
         return f"{path} isn't a folder, but the workshop needs one there. Rename it."
