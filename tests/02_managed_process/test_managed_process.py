@@ -409,24 +409,6 @@ def test_ctrl_c_finishes_what_was_begun(start: StartServer) -> None:
 
 
 @pytest.mark.todo("2.4")
-def test_sigterm_to_every_process(start: StartServer) -> None:
-    """SIGTERM to every single process, as systemd sends it, lets a job end, too."""
-    server = start()
-    server.worker()
-    server.greet("Ada", 0.5)
-    server.logged("Hello, Ada.")
-    server.signal_all(signal.SIGTERM)
-    server.did += f", while a job of 0.5 s ran. The drain is {DRAIN} s"
-    # Sanic's own Manager dies of it, which may cost the main process its 0.
-    assert server.ended() in (0, 1)
-    lines = said(server.output())
-    with server.likely(NOT_DRAINED):
-        assert "Goodbye, Ada" in lines
-        assert "Drained. Jobs left: 0" in lines
-    server.nothing_left()
-
-
-@pytest.mark.todo("2.4")
 def test_running_jobs_outlast_the_queue(start: StartServer) -> None:
     """If the Manager of the queue dies, running jobs still get the drain."""
     server = start()

@@ -560,7 +560,7 @@ def test_a_task_that_cancels_itself_is_not_interrupted(server: AppServer) -> Non
 
 @pytest.mark.todo("4.4")
 def test_a_stop_has_outcomes(start: StartServer) -> None:
-    """At SIGTERM, a job may end; any that outlasts the drain fails: Interrupted."""
+    """At a stop, a job may end; any that outlasts the drain fails: Interrupted."""
     server = start()
     server.worker()
     never = str(server.data / "never")
@@ -573,10 +573,11 @@ def test_a_stop_has_outcomes(start: StartServer) -> None:
         "4.3 and not about the stop"
     ):
         server.logged("Hello, Methuselah.")
-    server.signal(signal.SIGTERM)
+    server.signal_all(signal.SIGTERM)  # as systemd sends it
     server.did += ", while jobs of 0.3 s and 60 s ran, 8 blocked and a ninth waited "
     server.did += f"for its slot. The drain is {DRAIN} s"
-    assert server.ended() == 0
+    # Sanic's own Manager dies of it, which may cost the main process its 0.
+    assert server.ended() in (0, 1)
     server.nothing_left()
     with server.likely("a job that ends within the drain is a job like any other"):
         assert "succeeded: " in server.outcome(short)
