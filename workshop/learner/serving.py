@@ -41,6 +41,11 @@ def run(repository: Repository, step: Step, app: Path, port: int, host: str) -> 
     if not step.todos:
         results.save(repository, step, Result(results.fingerprint(app), green=True))
     command = [*sanic_command(port, host), "--auto-reload"]
+    # By itself Sanic watches only the modules that were imported at the start. In these
+    # folders it watches every file, so Python must not write its bytecode there.
+    folders = [folder for folder in ("app", "saje") if (app / folder).is_dir()]
+    command += [f"--reload-dir={folder}" for folder in folders]
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     # As Sanic itself, so that it gets the terminal's signals, and no one else's.
     return processes.replace(command, cwd=app)
 

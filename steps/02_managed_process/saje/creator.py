@@ -5,8 +5,8 @@ from multiprocessing.managers import SyncManager
 
 from sanic import Sanic
 
-from saje.signals import end_with_parent, guard  # TODO 2.1: and stop_gracefully
-from saje.worker import worker
+# TODO 2.1: import stop_gracefully as well, and worker from saje.worker.
+from saje.signals import end_with_parent, guard
 
 DAY = 86_400  # seconds
 

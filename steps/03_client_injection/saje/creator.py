@@ -5,7 +5,7 @@ from multiprocessing.managers import SyncManager
 
 from sanic import Sanic  # TODO 3.1: and Request
 
-from saje.client import SajeClient
+# TODO 3.1: import SajeClient from saje.client.
 from saje.signals import end_with_parent, guard, stop_gracefully
 from saje.worker import worker
 
