@@ -72,7 +72,7 @@ def without_failed_tasks(log: str) -> str:
     """Drop the tracebacks of tasks that fail on purpose, because a test wants that."""
     on_purpose = (
         "saje_probe_tasks.py",
-        "unexpected keyword argument",
+        ".run() got an unexpected keyword argument",
         "no task 'nonesuch'",
         "because a test wants that",
         "Interrupted: The worker stopped",
