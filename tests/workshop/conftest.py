@@ -289,8 +289,7 @@ def small(tmp_path: Path) -> Repository:
 
 def make_small(root: Path) -> Repository:
     """Write the small workshop into a folder."""
-    ignore = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "workshop", root / "workshop", ignore=ignore)
+    shutil.copytree(ROOT / "workshop", root / "workshop")
     for name in ("requirements.txt", "requirements-all.txt", "pyproject.toml"):
         shutil.copy(ROOT / name, root / name)
     for folder, files in APPS.items():
