@@ -18,7 +18,7 @@ from workshop.core.output import console
 LONGEST = ("test_lesson[", "test_starter[")
 SHARING = ("test_environment.py", "test_grading.py", "test_site.py")
 """Files whose tests share something that takes long to make."""
-PATIENCE = 1800
+PATIENCE = 3600
 """Seconds after which a proof is ended: they wait for a busy machine."""
 
 # A worker of pytest-xdist sets the first, and with it `ps` cuts its lines. With the

@@ -33,7 +33,7 @@ START = 120.0
 """Seconds an app may take to start, to reload, or to end after Ctrl+C."""
 KILLED = 60.0
 """Seconds a process may take to end after a kill."""
-COMMAND = 900.0
+COMMAND = 3000.0
 """Seconds a command may take."""
 RUN = re.compile(r"python3? -m workshop run\b")
 """What serves an app."""

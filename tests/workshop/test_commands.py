@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workshop.conftest import ANSWER, ANSWERED, RunWorkshop, write
+from tests.workshop.conftest import ANSWER, ANSWERED, LIMIT, RunWorkshop, write
 from workshop.core.steps import Repository
 
 HALF = ANSWERED.replace("six times seven", "mine")
@@ -114,7 +114,7 @@ def test_check_on_a_terminal_shows_what_is_running(small: Repository) -> None:
         while part := os.read(ours, 4096):
             seen += part
     os.close(ours)
-    assert process.wait(60) == 1
+    assert process.wait(LIMIT) == 1
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode())
     assert "test_answer (2 left)" in text
     assert "test_question (1 left)" in text
@@ -149,7 +149,7 @@ def test_checks_and_a_pytest_beside_each_other(
         )
         for command in (check, check, plain)
     ]
-    said = [process.communicate(timeout=60)[0] for process in running]
+    said = [process.communicate(timeout=LIMIT)[0] for process in running]
     assert [process.returncode for process in running] == [0, 0, 0], said
     assert [text.count("Green: 2 tests passed") for text in said] == [1, 1, 0]
     # A later check removes their files.

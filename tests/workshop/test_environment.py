@@ -18,7 +18,7 @@ from pathlib import Path
 import packaging
 import pytest
 
-from tests.workshop.conftest import ROOT, write
+from tests.workshop.conftest import LIMIT, ROOT, write
 from workshop.core import environment
 
 CLI = """
@@ -76,7 +76,7 @@ class Bare:
             env={k: v for k, v in os.environ.items() if k[:4] != "PIP_"} | env,
             capture_output=True,
             encoding="utf-8",
-            timeout=60,
+            timeout=LIMIT,
             preexec_fn=be_an_ordinary_user if os.name == "posix" else None,
         )
 
@@ -212,7 +212,7 @@ def test_two_at_once_make_one_environment(bare: Bare) -> None:
     """The second command waits for the first, and then uses what it has made."""
     command = [*bare.command, f"--wheelhouse={bare.wheels}", "x"]
     both = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(2)]
-    said = [process.communicate(timeout=60)[1].decode() for process in both]
+    said = [process.communicate(timeout=LIMIT)[1].decode() for process in both]
     assert [process.returncode for process in both] == [7, 7]
     assert sum("are installed" in text for text in said) == 1
 
@@ -232,7 +232,7 @@ def test_ctrl_c_while_installing(made: Bare) -> None:
     # Opening it returns once pip has opened it, too.
     with (made.root / "more.txt").open("w"):
         os.killpg(process.pid, signal.SIGINT)
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=LIMIT)
     assert process.returncode == 130
     assert said.endswith("Stopped. The next command starts the installation over.\n")
     assert "Traceback" not in said
@@ -355,7 +355,7 @@ def test_old_python_is_told() -> None:
     source = (ROOT / "workshop/__main__.py").read_text(encoding="ascii")
     old = source.replace("sys.version_info < (3, 11)", "sys.version_info < (9, 9)")
     done = subprocess.run(
-        [sys.executable, "-c", old], capture_output=True, text=True, timeout=20
+        [sys.executable, "-c", old], capture_output=True, text=True, timeout=LIMIT
     )
     assert done.returncode == 1
     assert done.stderr.startswith("The workshop needs Python 3.11 or newer, but this")

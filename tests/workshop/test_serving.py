@@ -15,7 +15,7 @@ from contextlib import suppress
 import psutil
 import pytest
 
-from tests.workshop.conftest import Running, RunWorkshop, until, write
+from tests.workshop.conftest import LIMIT, Running, RunWorkshop, until, write
 from workshop.core import processes
 from workshop.core.steps import Repository
 from workshop.learner import serving
@@ -46,7 +46,7 @@ def test_run_ends_with_one_ctrl_c(
     app = started("run", "0", "--port", str(port))
     is_up(app)
     app.signal(signal.SIGINT)
-    assert app.process.wait(60) == 0
+    assert app.process.wait(LIMIT) == 0
     app.says("Server Stopped")
     assert re.search(r"00.*read", workshop().stdout)
 
@@ -55,7 +55,7 @@ def test_an_early_ctrl_c(started: Started, port: int) -> None:
     """Sanic may wait for ever if it comes too early, but then another one ends it."""
     app = started("run", "1", "--port", str(port))
     app.says("Goin' Fast")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + LIMIT
     while app.process.poll() is None and time.monotonic() < deadline:
         app.signal(signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):
@@ -77,7 +77,7 @@ def test_demo(
     assert f" http://127.0.0.1:{port}/" in post
     assert json.loads(shlex.split(post)[-1])["task"] == "hello"
     app.process.send_signal(number)
-    assert app.process.wait(60) == 0
+    assert app.process.wait(LIMIT) == 0
 
 
 def test_demo_that_cannot_start_says_so(
@@ -86,7 +86,7 @@ def test_demo_that_cannot_start_says_so(
     """An app that breaks at its start isn't waited for."""
     write(small.root / "solutions/02_second/server.py", "raise SystemExit(3)")
     app = started("demo", "--port", str(port))
-    assert app.process.wait(60) == 2
+    assert app.process.wait(LIMIT) == 2
     app.says("The demo did not start")
 
 
@@ -113,7 +113,7 @@ def test_a_port_that_is_taken(
     assert words.get(how, "was suspended") in done.stderr
     [advice] = re.findall("End it with: (.*)", done.stderr)
     subprocess.run(shlex.split(advice), check=True)
-    app.process.wait(60)
+    app.process.wait(LIMIT)
     until(lambda: not any(map(processes.is_alive, below)), lambda: below)
 
 

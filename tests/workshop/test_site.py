@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from bs4 import BeautifulSoup
 
-from tests.workshop.conftest import ROOT, write
+from tests.workshop.conftest import LIMIT, ROOT, write
 from workshop.core.steps import Repository
 from workshop.site import diagrams
 
@@ -29,7 +29,7 @@ def run(*command: Path | str, cwd: Path, **env: str) -> subprocess.CompletedProc
         env={**os.environ, **env},
         capture_output=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=LIMIT,
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workshop.conftest import ANSWERED, RunWorkshop, write
+from tests.workshop.conftest import ANSWERED, LIMIT, RunWorkshop, write
 from workshop.core.steps import Repository
 from workshop.core.suites import SuiteRun
 
@@ -36,7 +36,7 @@ def test_options_and_plugins_of_other_projects(
     monkeypatch.setenv("PYTEST_PLUGINS", "no_such_plugin")
     assert workshop("check", "1").returncode == 0
     found = run(small)
-    found.process.wait(60)
+    found.process.wait(LIMIT)
     assert found.status == 0, found.log.read_text()
 
 
@@ -44,7 +44,7 @@ def test_folder_with_brackets(small: Repository) -> None:
     """pytest takes brackets for the parameters of a test."""
     moved = Repository(small.root.rename(small.root.parent / "br[ack]et é"))
     found = run(moved)
-    found.process.wait(60)
+    found.process.wait(LIMIT)
     assert found.status == 0, found.log.read_text()
 
 

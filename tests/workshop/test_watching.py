@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.workshop import kills
-from tests.workshop.conftest import ANSWERED, Running, until, write
+from tests.workshop.conftest import ANSWERED, LIMIT, Running, until, write
 from workshop.core.steps import Repository
 
 HANGS = "while True:\n    pass\n"
@@ -67,7 +67,7 @@ def test_watch_from_red_to_green(
     assert watching.log.read_text().count("Checking") == 3
     assert json.loads((small.state / "results/01.json").read_text())["green"] is True
     watching.signal(signal.SIGINT)
-    assert watching.process.wait(60) == 130
+    assert watching.process.wait(LIMIT) == 130
     assert watching.log.read_text().endswith("Stopped.\n")
 
 
@@ -122,7 +122,7 @@ def test_an_end_leaves_no_process(
         running.leaves(2 if command == "watch 1" else 0)
     else:
         running.process.send_signal(getattr(signal, how))
-        status = running.process.wait(60)
+        status = running.process.wait(LIMIT)
         assert status == (-signal.SIGKILL if how == "SIGKILL" else 130)
         running.leaves(0)
     assert "Traceback" not in running.log.read_text()
