@@ -21,7 +21,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "harness"))
 
-from app_server import DRAIN, AppServer, Checkpoint, Overslept, StartServer  # noqa: E402
+from app_process import DRAIN, Checkpoint, Overslept  # noqa: E402
+from app_server import AppServer, StartServer  # noqa: E402
 from causes import in_the_code  # noqa: E402
 
 from workshop.core.suites import BOTH_COME_UP  # noqa: E402

@@ -9,7 +9,8 @@ from statistics import median
 
 import psutil
 import pytest
-from app_server import DRAIN, AppServer, Checkpoint, StartServer
+from app_process import DRAIN, Checkpoint
+from app_server import AppServer, StartServer
 
 CHECK_STOP = 0.2  # seconds, as in saje/scheduler.py
 NOT_DRAINED = (

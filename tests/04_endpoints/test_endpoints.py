@@ -4,7 +4,8 @@ import signal
 import uuid
 
 import pytest
-from app_server import DRAIN, AppServer, StartServer
+from app_process import DRAIN
+from app_server import AppServer, StartServer
 
 JOB = b'{"task": "probe_plain", "kwargs": {}}'
 NOT_AN_OBJECT = (

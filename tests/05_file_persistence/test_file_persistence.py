@@ -12,7 +12,8 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
-from app_server import AppServer, Checkpoint, StartServer
+from app_process import Checkpoint
+from app_server import AppServer, StartServer
 
 from workshop.core import processes
 

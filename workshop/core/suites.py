@@ -18,7 +18,7 @@ from workshop.core.steps import Repository
 GRACE = 5.0
 """Seconds that an interrupted pytest may take to end its servers."""
 BOTH_COME_UP = "both servers come up"
-"""What a test expects of an app that doesn't start at all (see app_server.py)."""
+"""What a test expects of an app that doesn't start at all (see app_process.py)."""
 PYTEST_RAN = (0, 1)
 """pytest's exit statuses if all tests passed, or if some failed."""
 PYTEST = ("-m", "pytest", "-p", "pytest_timeout", "-p", "no:cacheprovider")

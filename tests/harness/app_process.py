@@ -1,0 +1,413 @@
+"""The processes of the app under test, started and stopped as a learner does it."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+from causes import RECORD, in_the_log
+
+from workshop.core import processes
+from workshop.core.suites import BOTH_COME_UP
+
+HERE = Path(__file__).parent
+BOOT = 60.0
+"""Seconds in which the servers have to come up. A boot that takes longer is tried
+twice, because the machine may be busy."""
+QUIET_BOOT = 2.5
+"""Seconds that a boot takes on a quiet machine. Other limits grow with the boot that
+was measured."""
+IDLE, STUCK = 0.2, 5.0
+"""An app that is starting hangs if it used less than so many seconds of CPU time
+within so many seconds. An app on a busy machine gets more than that."""
+LOOK = 0.5  # seconds between two looks at the CPU time, which costs CPU time itself
+RUNAWAY = 20.0
+"""Seconds of CPU time after which an app that isn't up must be in an endless loop."""
+STACK = 0.5  # seconds until a process has printed its stack
+WAIT = 8.0  # seconds for anything else to happen, on a quiet machine
+WAIT_AGAIN = 2.0  # the same, once something of this app did not happen
+DRAIN = 1.5  # seconds: SAJE_DRAIN
+NOT_YET = (httpx.HTTPError, HTTPException, KeyError, OSError, ValueError)
+"""What an app may answer with, or fail with, until a condition becomes true."""
+STARTS = ("IDLE", "STARTING", "STARTED", "RESTARTING")  # states of a worker
+FLOOD = 2_000_000  # bytes of a log; only an endless loop prints more
+SHOWN = 600  # characters of an answer, a body or a log that a failure shows
+
+
+class Checkpoint(AssertionError):
+    """A behaviour that a todo asks for is missing."""
+
+
+class Overslept(Checkpoint):
+    """The app did not come up in time, although it was busy starting."""
+
+
+class AppProcess:
+    """The app: its main process, all processes below it, and its log."""
+
+    patience = WAIT
+    """Seconds to wait for anything, for every server of this run."""
+
+    def __init__(self, app: Path, data: Path, drain: float | str = DRAIN) -> None:
+        """Start the app and wait until it is up.
+
+        Args:
+            app: The folder of the app.
+            data: The folder for its log and its jobs.
+            drain: SAJE_DRAIN, in seconds.
+
+        Raises:
+            Checkpoint: The app does not come up.
+        """
+        self.app = app
+        self.data = data
+        self.drain = drain
+        self.log = data / f"log-{time.monotonic_ns()}.txt"
+        self.jobs: dict[str, str] = {}  # what was submitted, by uid
+        self.stopping = False  # whether somebody has asked the app to stop
+        self.worker_process: psutil.Process | None = None  # once it was ready
+        self.booted = 0  # characters of the log when the app was up
+        self.begun = 0  # the same when this test began
+        self.causes: list[str] = []  # likely causes of a failure, the best one last
+        self.slowness = 1.0  # how much longer than on a quiet machine the boot took
+        self.known: set[psutil.Process] = set()
+        try:
+            self._start()
+        except Overslept:
+            self._start()
+
+    def _start(self) -> None:
+        self.port = processes.free_port()
+        command = [sys.executable, "-m", "sanic", "server:create_app", "--factory"]
+        command += ["--host=127.0.0.1", f"--port={self.port}", "--workers=2"]
+        self.did = "sanic " + " ".join(command[3:])
+        command[3] = "saje_probe:create_app"
+        env = {
+            "PYTHONPATH": str(HERE),
+            "SANIC_SAJE_DB": str(self.data / "jobs.jsonl"),
+            "SANIC_SAJE_DRAIN": str(self.drain),
+            "SANIC_SAJE_TASKS": "saje_probe_tasks",
+            "SANIC_NO_COLOR": "true",
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        with self.log.open("wb") as log:
+            self.main = processes.start([*command, "--no-motd"], self.app, env, log)
+        self.http = httpx.Client(
+            base_url=f"http://127.0.0.1:{self.port}",
+            timeout=30,
+            # Each request has a connection of its own, so it may go to either server.
+            # (A pool that keeps none may close one that another thread has just got.)
+            headers={"connection": "close"},
+            trust_env=False,  # no proxy
+            verify=False,  # there is no TLS; this only spares the certificates
+        )
+        try:
+            self._boot()
+        except BaseException:
+            self.kill()
+            raise
+
+    def _boot(self) -> None:
+        """Wait until the app is up, or until it is clear that it never will be."""
+        began = since = looked = time.monotonic()
+        size, used, cpu = 0, 0.0, 0.0
+        while self.output().count("Worker ready [") < 2:
+            self._stem()
+            now = time.monotonic()
+            if now - looked > LOOK:
+                looked, cpu = now, self._cpu_seconds()
+            if size != self.log.stat().st_size or cpu - used > IDLE:
+                size, used, since = self.log.stat().st_size, cpu, now
+            if self.main.poll() is not None:
+                printed = self.end_of_log() or "nothing. Does it call exit()?"
+                raise self.failed(BOTH_COME_UP, f"the app exited. Its log:\n{printed}")
+            if now - since > STUCK or cpu > RUNAWAY:
+                printed, place = self.end_of_log(), self._where_it_hangs()
+                why = "hangs" if now - since > STUCK else "is in an endless loop"
+                got = f"they don't, because the app {why}{place}"
+                self._give_up()
+                if not place:
+                    printed = self.end_of_log()
+                raise self.failed(
+                    BOTH_COME_UP, f"{got}. Its log:\n{printed or 'nothing'}"
+                )
+            if now - began > BOOT:
+                got = f"they did not within {BOOT:.0f} s. Is this machine very busy?"
+                raise Overslept(str(self.failed(BOTH_COME_UP, got)))
+            pause(began)
+        # A signal that comes before Sanic's main process has seen that every server
+        # is up leaves it waiting. This message is answered only after that.
+        with suppress(httpx.TransportError):  # an app that is about to exit
+            self.http.post("/probe/settle").raise_for_status()
+        self._boot_until(lambda: "No change needed" in self.output(), began)
+        self._boot_until(
+            lambda: (
+                self._worker_state() not in STARTS
+                or "SAJE worker ready" in self.output()
+            ),
+            began,
+        )
+        self.slowness = max(1.0, (time.monotonic() - began) / QUIET_BOOT)
+        self.booted = self.begun = len(self.output())
+
+    def _boot_until(self, condition: Callable[[], bool], began: float) -> None:
+        done = False
+        while not done:
+            # The servers may be up although the main process failed to start the rest.
+            if self.main.poll() is not None:
+                got = f"the app exited. Its log:\n{self.end_of_log()}"
+                raise self.failed(BOTH_COME_UP, got)
+            with suppress(httpx.TransportError):
+                done = condition()
+            if time.monotonic() - began > BOOT:
+                got = f"it did not within {BOOT:.0f} s\n{self.end_of_log()}"
+                raise Overslept(str(self.failed("the app starts its processes", got)))
+            pause(began)
+
+    def _cpu_seconds(self) -> float:
+        """Return how much CPU time the processes of the app have used."""
+        total = 0.0
+        for process in processes.descendants(self.main.pid):
+            with suppress(psutil.Error):
+                times = process.cpu_times()
+                total += times.user + times.system
+        with suppress(psutil.Error):
+            times = psutil.Process(self.main.pid).cpu_times()
+            total += times.user + times.system
+        return total
+
+    def _stem(self) -> None:
+        """End an app that prints without end, before it fills the disk."""
+        if self.log.stat().st_size > FLOOD:
+            processes.kill(self.family())
+            expected = f"an app that prints less than {FLOOD // 1_000_000} MB"
+            got = f"an endless loop that prints:\n{self.end_of_log()}"
+            raise self.failed(expected, got)
+
+    def _where_it_hangs(self) -> str:
+        """Name the line of the app that a process doesn't get beyond, if there is one.
+
+        A process in which the probe was imported prints its stack at SIGUSR1, and any
+        other process dies of it, so this is for an app that is given up.
+        """
+        if sys.platform == "win32":
+            return ""
+        own = rf'^  File "{re.escape(str(self.app))}[/\\](.+?)", line (\d+)'
+        # The main process, then what it has started, the Managers last, because without
+        # them it would exit.
+        below = processes.descendants(self.main.pid)
+        ordered = sorted(below, key=lambda process: process.create_time())
+        for pid in (self.main.pid, *(process.pid for process in reversed(ordered))):
+            known = len(self.output())
+            with suppress(psutil.Error):
+                psutil.Process(pid).send_signal(signal.SIGUSR1)
+                psutil.Process(pid).wait(STACK)
+            if found := re.search(own, self.output()[known:], re.MULTILINE):
+                return f" at {found[1]}, line {found[2]}"
+        return ""
+
+    def _give_up(self) -> None:
+        """End the app. Some errors of its start are printed only then."""
+        self.family()
+        if self.main.poll() is None:
+            processes.send_signal(self.main, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            self.main.wait(STUCK)
+
+    def _worker_died(self) -> bool:
+        """Return whether the worker is gone although nobody has asked it to stop."""
+        if self.stopping or self.worker_process is None:
+            return False
+        return not processes.is_alive(self.worker_process)
+
+    def _worker_state(self) -> str | None:
+        reply = self.http.get("/v1/info")
+        workers = reply.json().get("workers", {}) if reply.is_success else {}
+        return next((w["state"] for n, w in workers.items() if "SajeWorker" in n), None)
+
+    def begin(self) -> None:
+        """Begin a test: look for causes only in what is logged from now on."""
+        self.begun = len(self.output())
+        self.causes.clear()
+
+    @contextmanager
+    def likely(self, cause: str) -> Iterator[None]:
+        """Name what is likely wrong if anything within the block fails.
+
+        Args:
+            cause: What the learner has probably done, or left out.
+        """
+        self.causes.append(cause)
+        yield
+        self.causes.pop()
+
+    def output(self) -> str:
+        """Return what the app has printed so far."""
+        with self.log.open("rb") as log:
+            return log.read(FLOOD).decode("utf-8", "replace").replace("\r\n", "\n")
+
+    def end_of_log(self) -> str:
+        """Return the last lines that the app has printed."""
+        lines = self.output()[-SHOWN * 4 :].splitlines()
+        while len(lines) > 1 and sum(map(len, lines)) > SHOWN * 2:
+            del lines[0]
+        return "\n".join(lines)
+
+    def until(
+        self,
+        condition: Callable[[], Any],
+        expected: str,
+        seconds: float | None = None,
+    ) -> Any:
+        """Wait until a condition is true.
+
+        Args:
+            condition: What to check, again and again.
+            expected: The condition in words.
+            seconds: How long to wait at most, on a quiet machine.
+
+        Returns:
+            What the condition returned.
+
+        Raises:
+            Checkpoint: It did not become true in time.
+        """
+        limit = min(seconds or WAIT, AppProcess.patience) * self.slowness
+        began = time.monotonic()
+        last: Any = None
+        while time.monotonic() - began < limit:
+            self._stem()
+            died = self._worker_died()  # what it has logged is complete then
+            try:
+                last = condition()
+            except NOT_YET as error:
+                last = error
+            else:
+                if last:
+                    return last
+            if died:
+                break
+            pause(began)
+        # A learner's hang costs seconds, so after the first one the others wait less.
+        AppProcess.patience = WAIT_AGAIN
+        got = f"nothing of it within {time.monotonic() - began:.1f} s"
+        if self._worker_died():
+            got = "nothing of it, and the worker has exited although nobody asked it to"
+        if last not in (None, False):
+            got += f": {last!r:.{SHOWN}}"
+        raise self.failed(expected, got)
+
+    def failed(self, expected: str, got: str) -> Checkpoint:
+        """Describe a failure.
+
+        Args:
+            expected: What should have happened.
+            got: What happened.
+
+        Returns:
+            A Checkpoint with what was done, what came back, and the causes.
+        """
+        lines = [f"did:      {self.did}", f"got:      {got}", f"expected: {expected}"]
+        log = self.output()
+        if self.causes:
+            lines.append(f"likely:   {self.causes[-1]}")
+        seen = in_the_log(self.app, log[self.begun :])
+        seen = seen or in_the_log(self.app, log[: self.booted or None])
+        if "was never awaited" in log:  # Python says so once for each place.
+            seen = seen or in_the_log(self.app, log)
+        if seen:
+            lines.append(f"log:      {seen}")
+        return Checkpoint("\n".join(lines))
+
+    def family(self) -> set[psutil.Process]:
+        """Return every process of the app that is alive."""
+        self.known |= processes.descendants(self.main.pid)
+        self.known |= processes.session(self.main.pid)
+        return {process for process in self.known if processes.is_alive(process)}
+
+    def signal(self, number: int, to_group: bool = False) -> None:
+        """Send a signal to the main process, or to the group, as a terminal does."""
+        self.family()  # to know them when their parent is gone
+        self.stopping = True
+        self.did = f"kill -{signal.Signals(number).name[3:]} {self.main.pid}"
+        processes.send_signal(self.main, number, to_group)
+
+    def signal_all(self, number: int) -> None:
+        """Send a signal to every single process, as a service manager does."""
+        self.stopping = True
+        self.did = f"kill -{signal.Signals(number).name[3:]} of every process"
+        for process in self.family():
+            with suppress(psutil.Error):
+                process.send_signal(number)
+
+    def kill_main(self) -> None:
+        """Kill the main process, and nothing else."""
+        self.family()
+        self.stopping = True
+        self.did = f"kill -9 {self.main.pid}"
+        self.main.kill()
+
+    def ended(self) -> int:
+        """Wait until the app has exited, and return its exit status."""
+        limit = 20 * self.slowness
+        try:
+            return self.main.wait(limit)
+        except subprocess.TimeoutExpired:
+            got = f"it still runs after {limit:.0f} s\n{self.end_of_log()}"
+            raise self.failed("the app exits", got) from None
+
+    def ended_well(self) -> None:
+        """Expect that the app exits with status 0, no traceback and no process left."""
+        status, log = self.ended(), self.end_of_log()
+        if "KeyboardInterrupt" in log:
+            self.causes.append(
+                "the signal ended the worker in the middle of its work, because "
+                "worker() doesn't call on_stop(scheduler.stop)"
+            )
+        assert status == 0, f"exit status {status}\n{log}"
+        records = re.split(RECORD, self.output())
+        # A job that was interrupted may be logged with the place where it was.
+        others = (record for record in records if not interrupted(record))
+        assert not any("Traceback" in record for record in others), log
+        self.nothing_left()
+
+    def nothing_left(self) -> None:
+        """Expect that no process of the app is alive."""
+        self.until(
+            lambda: not self.family(),
+            "no process of the app is left",
+        )
+
+    def kill(self) -> None:
+        """End every process, whatever state it is in, so that none is left."""
+        processes.kill(self.family())
+        self.main.wait(10)
+        self.http.close()
+        if left := self.family():
+            raise AssertionError(f"These processes can't be ended: {left}")
+
+
+def pause(began: float) -> None:
+    """Wait until the next look, longer after a while, as each look costs CPU time.
+
+    Args:
+        began: When the first look was, by the monotonic clock.
+    """
+    time.sleep(min(0.2, 0.02 + (time.monotonic() - began) / 20))
+
+
+def interrupted(record: str) -> bool:
+    """Return whether a record of the log is about a job that was cancelled."""
+    in_a_job = re.search(r'[/\\]saje[/\\]job\.py", line', record)
+    return bool(in_a_job) and "CancelledError" in record
