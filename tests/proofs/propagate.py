@@ -87,14 +87,12 @@ def carry(
                 ours.write_bytes(new[name].read_bytes())
                 print(f"added    {ours}")
         elif before is not None and new[name].read_bytes() != before:
-            if ours.read_bytes() != committed(ours) and (
-                name in provided
-                or all(map(may_differ, hunks(read_lines(new[name]), read_lines(ours))))
-            ):
-                # It was merged before, perhaps by hand.
+            if ours.read_bytes() != committed(ours):  # merged before, perhaps by hand
                 if name in provided:
                     print(f"left     {ours}, which you have changed already")
-                continue
+                    continue
+                if all(map(may_differ, hunks(read_lines(new[name]), read_lines(ours)))):
+                    continue
             text, by_hand = merged(ours, before, new[name])
             if text != ours.read_bytes():
                 ours.write_bytes(text)

@@ -147,7 +147,7 @@ def test_each_copy_gets_its_marks(room: Room) -> None:
     assert list(found) == list(expected)
     totals = [[s[n] for s in found.values()].count("+") for n in (0, 1, 2)]
     assert f"\n1.2 is green in {totals[1]} of 20: Ask the [question]\n" in room.output
-    assert "".join(f"<td>{total}</td>" for total in totals) in room.page
+    assert "".join(f"<td>{total} of 20</td>" for total in totals) in room.page
 
 
 def test_it_says_who_is_stuck_and_why(room: Room) -> None:

@@ -46,9 +46,7 @@ def show(copies: Sequence[Copy], steps: Sequence[Step], console: Console) -> Non
     console.print("", Columns(key, padding=(0, 3)), "")
     totals = totals_of(copies)
     for todo in [todo for step in steps for todo in step.todos]:
-        graded = sum(c.cells[todo.id].mark is not Mark.UNGRADED for c in copies)
-        total = f"{totals[todo.id]} of {graded}"
-        say(console, f"{todo.id} is green in {total}: {todo.title}")
+        say(console, f"{todo.id} is green in {totals[todo.id]}: {todo.title}")
     say(console, "")
     for copy in copies:
         if copy.stuck:
@@ -57,12 +55,14 @@ def show(copies: Sequence[Copy], steps: Sequence[Step], console: Console) -> Non
             say(console, f"{copy.name} is stuck at {text}")
 
 
-def totals_of(copies: Sequence[Copy]) -> dict[str, int]:
-    """Return in how many copies each TODO is green, by the TODO's id."""
-    return {
-        todo: sum(copy.cells[todo].mark is Mark.GREEN for copy in copies)
-        for todo in copies[0].cells
-    }
+def totals_of(copies: Sequence[Copy]) -> dict[str, str]:
+    """Return in how many of the graded copies each TODO is green, by the TODO's id."""
+    totals = {}
+    for todo in copies[0].cells:
+        marks = [copy.cells[todo].mark for copy in copies]
+        graded = len(marks) - marks.count(Mark.UNGRADED)
+        totals[todo] = f"{marks.count(Mark.GREEN)} of {graded}"
+    return totals
 
 
 def summary(cell: Cell) -> str:
@@ -136,7 +136,7 @@ def page(copies: Sequence[Copy], steps: Sequence[Step]) -> str:
 <div class="wide" tabindex="0"><table>
 <tr><th class="who" rowspan="2">attendee</th><th rowspan="2">green</th>{groups}</tr>
 <tr>{titles}</tr>
-<tr class="totals"><th class="who">green in, of {len(copies)}</th><td></td>{totals}</tr>
+<tr class="totals"><th class="who">green in</th><td></td>{totals}</tr>
 {rows}
 </table></div>
 <table class="key">{key}</table>
