@@ -25,6 +25,7 @@ from app_process import DRAIN, Checkpoint, Overslept  # noqa: E402
 from app_server import AppServer, StartServer  # noqa: E402
 from causes import in_the_code  # noqa: E402
 
+from workshop.core.steps import read_step  # noqa: E402
 from workshop.core.suites import BOTH_COME_UP  # noqa: E402
 
 FAILURE = pytest.StashKey[str]()
@@ -65,6 +66,34 @@ def files_of_todos(suite: str) -> dict[str, str]:
     return {todo["id"]: todo["file"] for todo in tomllib.loads(text)["todo"]}
 
 
+@cache
+def retired_by(name: str) -> dict[str, int]:
+    """Return the tests and TODOs that the steps up to one have retired.
+
+    Args:
+        name: The folder of an app, which tells its step.
+
+    Returns:
+        The number of the step that retired it, by the name of the test, or by the
+        TODO's id. Empty for an app in a folder of any other name.
+    """
+    folders = sorted((ROOT / "steps").glob("[0-9][0-9]_*"))
+    if name not in [folder.name for folder in folders]:
+        return {}
+    return {
+        test: step.number
+        for step in (read_step(folder) for folder in folders if folder.name <= name)
+        for retired in step.retires
+        for test in retired.tests
+    }
+
+
+def is_retired(item: pytest.Item) -> bool:
+    """Return whether a step up to that of the app has retired a test."""
+    retired = retired_by(app_of(item.config, suite_of(item)).name)
+    return bool(retired.keys() & {getattr(item, "originalname", ""), todo_of(item)})
+
+
 def report(config: pytest.Config, entry: dict[str, Any]) -> None:
     """Append a line to the report."""
     if path := config.getoption("--report"):
@@ -75,7 +104,11 @@ def report(config: pytest.Config, entry: dict[str, Any]) -> None:
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Keep the tests of one todo, where --todo names it; begin with that of --first."""
+    """Keep the tests of one todo, where --todo names it; begin with that of --first.
+
+    Tests that a step has retired don't run on its app, nor on that of a later step.
+    """
+    items[:] = [item for item in items if not is_retired(item)]
     if chosen := config.getoption("--todo"):
         items[:] = [item for item in items if todo_of(item) == chosen]
     if first := config.getoption("--first"):

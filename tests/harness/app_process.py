@@ -71,6 +71,7 @@ class AppProcess:
         """
         self.app = app
         self.data = data
+        self.db = data / "jobs.db"  # whatever the app keeps its jobs in
         self.drain = drain
         self.log = data / f"log-{time.monotonic_ns()}.txt"
         self.jobs: dict[str, str] = {}  # what was submitted, by uid
@@ -94,7 +95,7 @@ class AppProcess:
         command[3] = "saje_probe:create_app"
         env = {
             "PYTHONPATH": str(HERE),
-            "SANIC_SAJE_DB": str(self.data / "jobs.jsonl"),
+            "SANIC_SAJE_DB": str(self.db),
             "SANIC_SAJE_DRAIN": str(self.drain),
             "SANIC_SAJE_TASKS": "saje_probe_tasks",
             "SANIC_NO_COLOR": "true",

@@ -8,6 +8,7 @@ import shlex
 from contextlib import suppress
 from http.client import HTTPConnection
 from typing import Any, Protocol
+from uuid import uuid4
 
 import httpx
 import psutil
@@ -62,9 +63,8 @@ class AppServer(AppProcess):
 
     def greet(self, name: str, seconds: float) -> None:
         """Let the worker say hello, and goodbye some seconds later."""
-        uid = "00000000-0000-4000-8000-000000000000"
         kwargs = {"name": name, "seconds": seconds}
-        job = {"task": "hello", "uid": uid, "kwargs": kwargs}
+        job = {"task": "hello", "uid": str(uuid4()), "kwargs": kwargs}
         # Once there are tasks, jobs go through the client, whatever is behind it.
         if (self.app / "app" / "tasks.py").exists():
             self.send(job)
@@ -164,7 +164,10 @@ class AppServer(AppProcess):
         return lines()
 
     def outcome(self, uid: str) -> str:
-        """Wait for the log line with the outcome of a job, and return its end."""
+        """Wait for the log line with the outcome of a job, and return its end.
+
+        From step 06 on that is JSON, which is returned as step 04 would show it.
+        """
         pattern = re.compile(rf"Job {uid} (succeeded|failed): .*(?=\n)")
         expected = f"'Job {uid} succeeded: …' or '… failed: …' in the log"
 
@@ -176,7 +179,11 @@ class AppServer(AppProcess):
             return found
 
         found: re.Match[str] = self.until(look, expected)
-        return found[0].removeprefix(f"Job {uid} ")
+        state, _, text = found[0].removeprefix(f"Job {uid} ").partition(": ")
+        with suppress(ValueError):
+            name = "result" if state == "succeeded" else "error"
+            text = str({name: json.loads(text)})
+        return f"{state}: {text}"
 
     def details(self, uid: str, ended: bool = True) -> dict[str, Any]:
         """GET a job, by default once it has ended."""

@@ -252,7 +252,7 @@ def log_what_is_sent(client: Any) -> None:
             else:
                 self.queue = FakeQueue(error=EOFError())
         result = await original(self, job, *args, **kwargs)
-        logger.info("Sent: %s", job)
+        logger.info("Sent: %s %s", job, result or "")  # from step 06 on the uid
         return result
 
     @wraps(depth)

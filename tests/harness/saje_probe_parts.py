@@ -141,9 +141,11 @@ class SlowBackend:
 class FullDisk:
     """A backend whose disk is full."""
 
-    async def store(self, uid: Any, state: Any, **changes: Any) -> None:
+    async def store(self, *args: Any, **changes: Any) -> None:
         """Raise OSError."""
         raise OSError(errno.ENOSPC, "no space left, because a test wants that")
+
+    add = store
 
 
 @contextmanager

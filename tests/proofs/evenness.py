@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 from pathlib import Path
 from statistics import median
@@ -11,7 +12,7 @@ from workshop.core.steps import Repository, Step
 
 MOST_LINES = 60
 MOST_TIMES_MEDIAN = 2
-MOST_TO_READ = 250
+MOST_TO_READ = 350
 
 
 def lines_to_write(repository: Repository, step: Step) -> int:
@@ -30,27 +31,39 @@ def lines_to_write(repository: Repository, step: Step) -> int:
 def lines_to_read(repository: Repository, before: Step, step: Step) -> int:
     """Count the lines of a starter that the solution before it (``before``) lacks.
 
-    A learner meets them for the first time in this step. Blank lines and comments
-    don't count, but docstrings do.
+    A learner meets them for the first time in this step. Blank lines, comments and
+    docstrings don't count.
     """
     old = app_files(repository.solution(before))
     new = app_files(repository.starter(step))
-    return sum(new_lines(old.get(name), path) for name, path in new.items())
+    return sum(new_lines(old.get(name), path, docs=False) for name, path in new.items())
 
 
-def new_lines(old: Path | None, new: Path) -> int:
+def new_lines(old: Path | None, new: Path, docs: bool = True) -> int:
     """Count the lines that a version of a file has and the old one doesn't.
 
     Args:
         old: The old version, or None if there wasn't one.
         new: The version.
+        docs: Whether docstrings count.
     """
-    lines = [
-        line.strip()
-        for hunk in hunks(read_lines(old) if old else (), read_lines(new))
-        for line in hunk.new
-    ]
+    before, after = (read_lines(path) if path else () for path in (old, new))
+    if not docs:
+        before, after = without_docstrings(before), without_docstrings(after)
+    lines = [line.strip() for hunk in hunks(before, after) for line in hunk.new]
     return sum(1 for line in lines if line and not line.startswith("#"))
+
+
+def without_docstrings(lines: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the lines of a Python file that belong to no docstring."""
+    docstrings = {
+        number
+        for node in ast.walk(ast.parse("".join(lines)))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        for number in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+    }
+    numbered = enumerate(lines, start=1)
+    return tuple(line for number, line in numbered if number not in docstrings)
 
 
 def table(repository: Repository) -> dict[str, int]:

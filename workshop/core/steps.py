@@ -32,6 +32,15 @@ class Todo:
 
 
 @dataclass(frozen=True)
+class Retired:
+    """Tests of earlier steps that a step's app can't pass any more, on purpose."""
+
+    tests: frozenset[str]
+    """Names of tests, or ids of TODOs for all of their tests."""
+    reason: str
+
+
+@dataclass(frozen=True)
 class Step:
     """One step: what the learner reads and edits."""
 
@@ -44,6 +53,7 @@ class Step:
     provided: frozenset[str]
     """The files that appear or disappear with the step, without the learner's help."""
     todos: tuple[Todo, ...]
+    retires: tuple[Retired, ...]
 
 
 @dataclass(frozen=True)
@@ -131,7 +141,7 @@ def read_step(folder: Path) -> Step:
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise WorkshopError(f"{where}: {error}.") from None
-    known = {"title", "minutes", "objectives", "article", "provided", "todo"}
+    known = {"title", "minutes", "objectives", "article", "provided", "retires", "todo"}
     forbid_others(table, known, where)
     number = int(folder.name[:2])
     return Step(
@@ -145,7 +155,18 @@ def read_step(folder: Path) -> Step:
             read_todo(entry, f"{number}.{index}", where)
             for index, entry in enumerate(table.get("todo", []), start=1)
         ),
+        retires=tuple(
+            read_retired(entry, f"{where}, retires")
+            for entry in table.get("retires", [])
+        ),
     )
+
+
+def read_retired(entry: dict[str, Any], where: str) -> Retired:
+    """Read one of the `[[retires]]`, and raise as `read_step` does."""
+    forbid_others(entry, {"tests", "reason"}, where)
+    tests = frozenset(texts(entry, "tests", where))
+    return Retired(tests, value(entry, "reason", str, where))
 
 
 def read_todo(entry: dict[str, Any], todo_id: str, where: str) -> Todo:
