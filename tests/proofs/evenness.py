@@ -12,7 +12,7 @@ from workshop.core.steps import Repository, Step
 
 MOST_LINES = 60
 MOST_TIMES_MEDIAN = 2
-MOST_TO_READ = 350
+MOST_TO_READ = 400
 
 
 def lines_to_write(repository: Repository, step: Step) -> int:
