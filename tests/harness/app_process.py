@@ -58,13 +58,16 @@ class AppProcess:
     patience = WAIT
     """Seconds to wait for anything, for every server of this run."""
 
-    def __init__(self, app: Path, data: Path, drain: float | str = DRAIN) -> None:
+    def __init__(
+        self, app: Path, data: Path, drain: float | str = DRAIN, workers: int = 1
+    ) -> None:
         """Start the app and wait until it is up.
 
         Args:
             app: The folder of the app.
             data: The folder for its log and its jobs.
             drain: SAJE_DRAIN, in seconds.
+            workers: SAJE_WORKERS, which counts from step 07 on.
 
         Raises:
             Checkpoint: The app does not come up.
@@ -73,6 +76,7 @@ class AppProcess:
         self.data = data
         self.db = data / "jobs.db"  # whatever the app keeps its jobs in
         self.drain = drain
+        self.workers = workers
         self.log = data / f"log-{time.monotonic_ns()}.txt"
         self.jobs: dict[str, str] = {}  # what was submitted, by uid
         self.stopping = False  # whether somebody has asked the app to stop
@@ -97,6 +101,7 @@ class AppProcess:
             "PYTHONPATH": str(HERE),
             "SANIC_SAJE_DB": str(self.db),
             "SANIC_SAJE_DRAIN": str(self.drain),
+            "SANIC_SAJE_WORKERS": str(self.workers),
             "SANIC_SAJE_TASKS": "saje_probe_tasks",
             "SANIC_NO_COLOR": "true",
             "PYTHONUNBUFFERED": "1",
