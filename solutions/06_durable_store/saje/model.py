@@ -30,7 +30,7 @@ class JobState(StrEnum):
         return self in (JobState.SUCCEEDED, JobState.FAILED)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class NewJob:
     """A job on its way into the store."""
 
@@ -40,7 +40,7 @@ class NewJob:
     """The arguments, as JSON."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class Claim:
     """A job that one worker may run."""
 
@@ -55,7 +55,7 @@ class Claim:
     the job's latest attempt."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class Outcome:
     """How an attempt at a job has ended."""
 

@@ -3,7 +3,6 @@
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
@@ -77,7 +76,7 @@ def finish(db: sqlite3.Connection, outcome: Outcome) -> bool:
         SET state = :state, result = :result, error = :error, finished_at = :finished_at
         WHERE seq = :seq AND attempt = :attempt AND state = 'running'
         """,
-        asdict(outcome),
+        vars(outcome),
     )
     return done.rowcount == 1
 

@@ -3,7 +3,6 @@
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
@@ -45,7 +44,7 @@ def finish(db: sqlite3.Connection, outcome: Outcome) -> bool:
     """Record an outcome, if it is that of the latest attempt. See Backend.finish."""
     # TODO 6.4: record the outcome, unless the job has been claimed once more since
     # then: the later attempt is the one that counts, and this one comes too late.
-    # asdict(outcome) has all values by name, for parameters like :seq. The rowcount of
+    # vars(outcome) has all values by name, for parameters like :seq. The rowcount of
     # what execute() returns says how many rows an UPDATE has changed.
     return False
 

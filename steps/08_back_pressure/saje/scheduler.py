@@ -1,0 +1,159 @@
+"""Scheduler: from the jobs in the store to running asyncio tasks."""
+
+import asyncio
+import faulthandler
+import time
+from contextlib import suppress
+
+from sanic.log import logger
+
+from saje.backend import Backend
+from saje.job import Job
+from saje.model import Claim, Outcome
+from saje.wake import Bell
+
+TICK = 1.0
+"""Seconds after which a worker looks for jobs although nobody has rung. A server that
+is killed right after its commit rings no more."""
+
+RETRY = 1.0
+"""Seconds until the next try if the store can't be used."""
+
+GRACE = 3.0
+"""After the drain, jobs are interrupted. They get this many seconds to tidy up."""
+
+
+class Scheduler:
+    """Claims jobs from the store and runs them, many at the same time."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        bell: Bell,
+        worker: str,
+        concurrency: int,
+        drain: float,
+        keep: float,
+    ) -> None:
+        """Create a scheduler. Nothing runs before `run` is called.
+
+        Args:
+            backend: Where the jobs are kept.
+            bell: Rings when there are jobs to claim.
+            worker: The name of this process.
+            concurrency: How many jobs may run at a time.
+            drain: Seconds that running jobs get to finish after `stop`.
+            keep: Seconds for which jobs are kept after they have ended.
+        """
+        self.backend = backend
+        self.bell = bell
+        self.worker = worker
+        self.concurrency = concurrency
+        self.drain = drain
+        self.keep = keep
+        self.jobs: dict[asyncio.Task[Outcome | None], Job] = {}  # until each has ended
+        self.outcomes: list[Outcome] = []  # until they are recorded
+        self.awake = asyncio.Event()
+        self.stopping = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def run(self) -> None:
+        """Run jobs until `stop` is called, then let them finish."""
+        self._loop = asyncio.get_running_loop()
+        self.bell.listen(self._rung)
+        pruning = asyncio.create_task(self._prune())
+        while not self.stopping:
+            self.awake.clear()
+            await self._turn()
+            await self._wait()
+        pruning.cancel()
+        await self._drain()
+        logger.info("Drained. Jobs left: %d", len(self.jobs))
+
+    def stop(self) -> None:
+        """Claim no more jobs. Safe to call from a signal handler, and twice."""
+        if not self.stopping:
+            self.stopping = True
+            # A job that never awaits anything blocks the event loop, so neither this
+            # process nor the app could exit. Print where it is stuck, and exit.
+            faulthandler.dump_traceback_later(self.drain + GRACE, exit=True)
+            if self._loop:
+                self._loop.call_soon_threadsafe(self.awake.set)
+
+    async def _turn(self) -> None:
+        """Record what has ended, and start as many jobs as there are free slots."""
+        free = 0 if self.stopping else self.concurrency - len(self.jobs)
+        outcomes, self.outcomes = self.outcomes, []
+        if not free and not outcomes:
+            return
+        try:
+            recorded, claims, more = await self.backend.turn(
+                outcomes, self.worker, free
+            )
+        except OSError as error:
+            self.outcomes = outcomes + self.outcomes
+            logger.error("Trying again in %s s, because %s", RETRY, error)
+            await asyncio.sleep(RETRY)
+            self.awake.set()
+            return
+        for claim in claims:
+            self._start(claim)
+        if more:
+            self.bell.ring()  # for a worker that has a free slot, which may be this one
+        for outcome, done in zip(outcomes, recorded, strict=True):
+            if not done:
+                logger.warning("A job has another outcome already, not %s", outcome)
+
+    async def _wait(self) -> None:
+        """Wait for the bell, for the end of a job, or for the next tick."""
+        if len(self.jobs) < self.concurrency:
+            self.bell.arm()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TICK):
+                await self.awake.wait()
+
+    def _rung(self) -> None:
+        if len(self.jobs) < self.concurrency:
+            self.awake.set()
+        else:
+            self.bell.ring()  # the slot is taken by now, so wake another worker
+
+    def _start(self, claim: Claim) -> None:
+        job = Job(claim)
+        task = asyncio.create_task(job.execute())
+        self.jobs[task] = job
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Outcome | None]) -> None:
+        job = self.jobs.pop(task)
+        if not task.cancelled() and (outcome := task.result()):
+            text = outcome.result or outcome.error
+            logger.info("Job %s %s: %.200s", job.claim.uid, outcome.state, text)
+            self.outcomes.append(outcome)
+        self.awake.set()  # there is a free slot, and something to record
+
+    async def _drain(self) -> None:
+        """Give running jobs time to finish, then interrupt them and hand them back."""
+        claims: list[Claim] = []
+        if self.jobs:
+            count = len(self.jobs)
+            logger.info("Jobs still running: %d; waiting %s s", count, self.drain)
+            _, late = await asyncio.wait(self.jobs, timeout=self.drain)
+            claims = [self.jobs[task].claim for task in late]
+            for task in late:
+                self.jobs[task].interrupted = True
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
+        await self._turn()
+        try:
+            await self.backend.release(claims)
+        except OSError as error:
+            logger.error("Jobs left for the next start: %d. %s", len(claims), error)
+
+    async def _prune(self) -> None:
+        """Forget old jobs, again and again."""
+        while True:
+            await asyncio.sleep(min(60, max(TICK, self.keep / 10)))
+            with suppress(OSError):  # a turn fails as well then, and says so
+                await self.backend.prune(time.time() - self.keep)
