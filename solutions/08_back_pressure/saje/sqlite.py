@@ -34,7 +34,9 @@ def add(
 ) -> list[UUID | BacklogFull]:
     """Insert jobs that are queued from now on, while the backlog has room for them."""
     (waiting,) = db.execute(COUNT, (backlog,)).fetchone()
-    accepted, now = jobs[: backlog - waiting], time.time()
+    accepted = jobs[: backlog - waiting]
+    refused = [BacklogFull() for _ in jobs[len(accepted) :]]
+    now = time.time()
     db.executemany(
         """
         INSERT INTO jobs (uid, task, kwargs, state, submitted_at)
@@ -42,7 +44,6 @@ def add(
         """,
         [(job.uid.bytes, job.task, job.kwargs, now) for job in accepted],
     )
-    refused = [BacklogFull() for _ in jobs[len(accepted) :]]
     return [*(job.uid for job in accepted), *refused]
 
 

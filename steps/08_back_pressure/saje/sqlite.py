@@ -36,15 +36,16 @@ def add(
     # TODO 8.3: accept as many jobs as the backlog has room for, and let the result of
     # each further job be a BacklogFull. Count the jobs that wait in here, where nobody
     # else can add any. A number that was read earlier may be wrong by now.
+    accepted, refused = jobs, list[BacklogFull]()
     now = time.time()
     db.executemany(
         """
         INSERT INTO jobs (uid, task, kwargs, state, submitted_at)
         VALUES (?, ?, ?, 'queued', ?)
         """,
-        [(job.uid.bytes, job.task, job.kwargs, now) for job in jobs],
+        [(job.uid.bytes, job.task, job.kwargs, now) for job in accepted],
     )
-    return [job.uid for job in jobs]
+    return [*(job.uid for job in accepted), *refused]
 
 
 def claim(
