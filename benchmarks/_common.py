@@ -1,54 +1,80 @@
-"""The parts that the benchmarks share: the app, figures, and their exit."""
+"""The parts that the benchmarks share: the app, the peers, pictures, and their exit."""
 
 from __future__ import annotations
 
 import argparse
-import statistics
+import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import httpx
+import psutil
 
 from workshop.core import environment, processes
+from workshop.core.environment import ROOT
 from workshop.core.errors import WorkshopError
 from workshop.learner import serving
 
-SOLUTION = environment.ROOT / "solutions" / "05_file_persistence"
+SOLUTION = ROOT / "solutions" / "08_back_pressure"
 """The app that is measured."""
+PEERS = environment.STATE / "peers"
+"""An environment with what only the benchmarks need."""
+PEER_PACKAGES = ("huey==3.5.4", "pygal==3.1.3")
+PICTURES = ROOT / "benchmarks" / "pictures"
 
 
 @dataclass(frozen=True)
 class RunningApp:
-    """An app with 2 servers and the worker, all of them up."""
+    """An app, all of whose processes are up."""
 
-    process: subprocess.Popen[bytes]
+    process: processes.Started
     """Sanic's main process."""
     port: int
     db: Path
     """The file that keeps its jobs."""
     log: Path
     """Its output."""
+    http: httpx.Client
 
-    @property
-    def url(self) -> str:
-        """Its address."""
-        return f"http://{serving.HOST}:{self.port}"
+    def cpu(self) -> float:
+        """Return the seconds of CPU time that all processes of the app have used."""
+        total = 0.0
+        for process in self.processes():
+            with suppress(psutil.NoSuchProcess):
+                times = process.cpu_times()
+                total += times.user + times.system
+        return total
+
+    def processes(self) -> list[psutil.Process]:
+        """Return the main process and all others."""
+        main = psutil.Process(self.process.pid)
+        return [main, *main.children(recursive=True)]
+
+    def post(self, path: str) -> Any:
+        """POST to a route of _server.py that measures, and return its answer."""
+        reply = self.http.post(path, json={}, timeout=600)
+        reply.raise_for_status()
+        return reply.json()
 
 
 @contextmanager
-def running_app() -> Iterator[RunningApp]:
-    """Serve the solution on a free port, with its data in a folder of its own.
+def running_app(servers: int = 2, **settings: Any) -> Iterator[RunningApp]:
+    """Serve the measured app on a free port, with its data in a folder of its own.
+
+    Args:
+        servers: How many server processes it gets.
+        **settings: Such as SAJE_SYNC="full".
 
     Yields:
-        The app, once its servers and the worker are up. Afterwards no process of it is
-        left, and the folder is gone.
+        The app. Afterwards no process of it is left, and the folder is gone.
 
     Raises:
         WorkshopError: The app doesn't start.
@@ -58,17 +84,20 @@ def running_app() -> Iterator[RunningApp]:
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
         processes.interrupted_by_termination(),
     ):
-        db, log = Path(folder, "jobs.jsonl"), Path(folder, "log.txt")
+        db, log = Path(folder, "jobs.db"), Path(folder, "log.txt")
         port = processes.free_port()
-        command = [*serving.sanic_command(port), "--no-motd"]
+        command = [sys.executable, "-m", "sanic", "benchmarks._server:create_app"]
+        command += ["--factory", f"--port={port}", f"--workers={servers}"]
+        command += ["--no-motd", "--no-access-logs"]
+        env = {f"SANIC_{name}": str(value) for name, value in settings.items()}
+        env |= {"SANIC_SAJE_DB": str(db), "PYTHONPATH": str(ROOT)}
         with log.open("wb") as file:
-            process = processes.start(
-                command, SOLUTION, {"SANIC_SAJE_DB": str(db)}, file
-            )
-        found = RunningApp(process, port, db, log)
+            process = processes.start(command, SOLUTION, env, file)
+        client = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False)
+        app = RunningApp(process, port, db, log, client)
         try:
             deadline = time.monotonic() + serving.BOOT
-            while not is_up(found):
+            while not is_up(app, servers):
                 if process.poll() is not None or time.monotonic() > deadline:
                     end = log.read_text(errors="replace").splitlines()[-30:]
                     raise WorkshopError(
@@ -76,26 +105,97 @@ def running_app() -> Iterator[RunningApp]:
                         + "\n".join(end)
                     )
                 time.sleep(0.05)
-            yield found
+            yield app
         finally:
+            client.close()
             processes.stop(process, serving.GRACE)
 
 
-def is_up(app: RunningApp) -> bool:
-    """Return whether all servers have reported to Sanic and the worker takes jobs."""
+def is_up(app: RunningApp, servers: int) -> bool:
+    """Return whether the servers answer and a job has been run."""
     workers = (serving.info(app.port) or {}).get("workers", {})
-    servers = [w for name, w in workers.items() if name.startswith("Sanic-Server-")]
-    return (
-        len(servers) == serving.SERVERS
-        and all(server["state"] == "ACKED" for server in servers)
-        # Sanic only knows that the worker was started.
-        and "SAJE worker ready" in app.log.read_text(errors="replace")
+    states = [w["state"] for name, w in workers.items() if "Server" in name]
+    if len(states) < servers or set(states) != {"ACKED"}:
+        return False
+    app.post("/burst/100/100")
+    return True
+
+
+def peers_python() -> str:
+    """Return the Python of the peers' environment, which is made first if necessary.
+
+    Raises:
+        WorkshopError: A package can't be installed.
+    """
+    python = environment.python_of(PEERS)
+    stamp = PEERS / "installed"
+    if not stamp.exists() or stamp.read_text() != "\n".join(PEER_PACKAGES):
+        progress(f"Installing {' and '.join(PEER_PACKAGES)} in {PEERS} ...")
+        for command in (
+            [sys.executable, "-m", "venv", "--clear", str(PEERS)],
+            [str(python), "-m", "pip", "install", "--quiet", *PEER_PACKAGES],
+        ):
+            done = subprocess.run(command, capture_output=True, text=True)
+            if done.returncode:
+                raise WorkshopError(f"The peers can't be installed: {done.stderr}")
+        stamp.write_text("\n".join(PEER_PACKAGES))
+    return str(python)
+
+
+def huey(fsync: bool, kind: str, workers: int, count: int) -> dict[str, float]:
+    """Measure Huey on SQLite. See _huey.py."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        env = {"PEER_DB": str(Path(folder, "huey.db"))}
+        env["PEER_FSYNC"] = "yes" if fsync else "no"
+        command = [peers_python(), str(ROOT / "benchmarks" / "_huey.py")]
+        done = subprocess.run(
+            [*command, kind, str(workers), str(count)],
+            env={**os.environ, **env},
+            capture_output=True,
+            text=True,
+        )
+    if done.returncode:
+        raise WorkshopError(f"Huey could not be measured: {done.stderr[-2000:]}")
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+def draw(name: str, title: str, bars: Mapping[str, float], unit: str) -> None:
+    """Draw horizontal bars as an SVG, in the peers' environment.
+
+    Args:
+        name: The name of the file, without its ending.
+        title: What is shown.
+        bars: The values, by their labels.
+        unit: What follows each value.
+    """
+    PICTURES.mkdir(exist_ok=True)
+    code = """
+import json, sys
+from pygal import Config, HorizontalBar
+from pygal.style import Style
+name, title, bars, unit = json.loads(sys.stdin.read())
+colours = ("#0d7377", "#0d7377", "#8a8f98", "#8a8f98")
+style = Style(background="white", plot_background="white", colors=["#0d7377"],
+              font_family="sans-serif", value_font_size=13, label_font_size=13,
+              title_font_size=15)
+chart = HorizontalBar(Config(
+    js=[], show_legend=False, print_values=True, title=title, style=style, width=760,
+    height=90 + 34 * len(bars), disable_xml_declaration=True, spacing=6, margin=12,
+    value_formatter=lambda value: f"{value:,.0f} {unit}", show_x_labels=True))
+chart.x_labels = list(bars)[::-1]
+chart.add("", [{"value": v, "color": "#0d7377" if "SAJE" in k else "#9aa0a6"}
+               for k, v in list(bars.items())[::-1]])
+chart.render_to_file(name)
+"""
+    target = PICTURES / f"{name}.svg"
+    subprocess.run(
+        [peers_python(), "-c", code],
+        input=json.dumps([str(target), title, dict(bars), unit]),
+        text=True,
+        check=True,
     )
-
-
-def client(app: RunningApp) -> httpx.Client:
-    """Return a client of the app, which ignores any proxy in the environment."""
-    return httpx.Client(base_url=app.url, timeout=30, trust_env=False)
+    progress(f"The picture is in {target.relative_to(ROOT)}.")
 
 
 def parser(name: str, docstring: str | None) -> argparse.ArgumentParser:
@@ -112,25 +212,16 @@ def parser(name: str, docstring: str | None) -> argparse.ArgumentParser:
     )
 
 
-def at_least(smallest: int) -> Callable[[str], int]:
-    """Return what reads an option's whole number and refuses one that is too small."""
-
-    def number(text: str) -> int:
-        if int(text) < smallest:
-            raise argparse.ArgumentTypeError(f"{text} is less than {smallest}")
-        return int(text)
-
-    return number
-
-
 def progress(text: str) -> None:
     """Print progress on standard error, because it isn't part of the result."""
     print(text, file=sys.stderr, flush=True)
 
 
-def percentile_95(values: Sequence[float]) -> float:
-    """Return the value that 95 % of the values (two at least) do not exceed."""
-    return statistics.quantiles(values, n=20, method="inclusive")[-1]
+def spread(values: list[float], digits: int = 0) -> str:
+    """Show the median of some values, the smallest and the largest."""
+    ordered = sorted(values)
+    low, middle, high = ordered[0], ordered[len(ordered) // 2], ordered[-1]
+    return f"{middle:,.{digits}f} ({low:,.{digits}f} to {high:,.{digits}f})"
 
 
 def finish(main: Callable[[], int]) -> NoReturn:
