@@ -117,7 +117,7 @@ def is_up(app: RunningApp, servers: int) -> bool:
     states = [w["state"] for name, w in workers.items() if "Server" in name]
     if len(states) < servers or set(states) != {"ACKED"}:
         return False
-    app.post("/burst/100/100")
+    app.post("/burst/20/20")
     return True
 
 
@@ -175,7 +175,6 @@ import json, sys
 from pygal import Config, HorizontalBar
 from pygal.style import Style
 name, title, bars, unit = json.loads(sys.stdin.read())
-colours = ("#0d7377", "#0d7377", "#8a8f98", "#8a8f98")
 style = Style(background="white", plot_background="white", colors=["#0d7377"],
               font_family="sans-serif", value_font_size=13, label_font_size=13,
               title_font_size=15)

@@ -14,14 +14,14 @@ import time
 from pathlib import Path
 from statistics import quantiles
 
-from huey import SqliteHuey
+from huey import SqliteHuey  # type: ignore[import-not-found]
 
 huey = SqliteHuey(
     filename=os.environ["PEER_DB"], fsync=os.environ["PEER_FSYNC"] == "yes"
 )
 
 
-@huey.task()
+@huey.task()  # type: ignore[untyped-decorator]
 def nothing() -> int:
     """Do nothing. (Huey doesn't store a None.)"""
     return 0
@@ -63,6 +63,6 @@ def one_by_one(count: int) -> list[float]:
 
 
 if __name__ == "__main__":
-    from _huey import main as measure  # the tasks of this module have the same name
+    from _huey import main as measure  # type: ignore[import-not-found]  # the tasks of this module have the same name
 
     measure(sys.argv[1], sys.argv[2], int(sys.argv[3]))

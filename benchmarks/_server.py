@@ -6,6 +6,7 @@ It is started in the solution's folder, so `app` and `saje` are the solution's.
 import asyncio
 import time
 from statistics import quantiles
+from typing import Any
 
 from sanic import HTTPResponse, Request, Sanic, json
 
@@ -20,7 +21,7 @@ LOOK = 0.002
 """Seconds between two looks at whether all jobs have ended."""
 
 
-def create_app() -> Sanic:
+def create_app() -> Sanic[Any, Any]:
     """Build the application."""
     app = Sanic("SajeBenchmark")
     app.config.FALLBACK_ERROR_FORMAT = "json"

@@ -1,9 +1,9 @@
 """From sending a job to reading its result, one job at a time, in an idle system.
 
-A job that does nothing is sent from inside a server through the client, which then reads
-it again and again until its result is there. Huey's jobs are sent and awaited in the
-same way. The last line is the CPU time that the whole system uses while it has nothing
-to do.
+A job that does nothing is sent from inside a server through the client, which then
+reads it again and again until its result is there. Huey's jobs are sent and awaited in
+the same way. The last line is the CPU time that the whole system uses while it has
+nothing to do.
 """
 
 from __future__ import annotations
@@ -52,9 +52,7 @@ def main() -> int:
     console().print(f"Idle, the whole system uses {idle:.1f} % of a core.")
     if chosen.picture:
         bars = {name: sorted(v)[len(v) // 2] * 1000 for name, v in medians.items()}
-        draw(
-            "latency", "Microseconds from sent to readable (lower is better)", bars, ""
-        )
+        draw("latency", "µs from sent to readable (lower is better)", bars, "")
     return 0
 
 

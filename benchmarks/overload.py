@@ -2,8 +2,8 @@
 
 2,000 POSTs from 20 connections meet an app with SAJE_BACKLOG=50, two workers with one
 slot each, and jobs of 10 ms. Never may more than 50 jobs wait. Each refusal has to be a
-503 with a Retry-After, and each job that was accepted has to succeed. Otherwise the exit
-status is 1.
+503 with a Retry-After, and each job that was accepted has to succeed. Otherwise the
+exit status is 1.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from workshop.core.output import console
 BACKLOG = 50
 WAITING = "SELECT count(*) FROM jobs WHERE state = 'queued'"
 UNFINISHED = "SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')"
+SUCCEEDED = "SELECT count(*) FROM jobs WHERE task = 'hello' AND state = 'succeeded'"
 
 
 def main() -> int:

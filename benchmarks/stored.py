@@ -1,9 +1,9 @@
 """What a look-up, a claim and a page cost when a million jobs are stored.
 
 The jobs have ended, as most have in a system that has been running for a while. Each
-call is made on the backend itself, without HTTP, and the two sizes take turns after each
-call, so that whatever else the machine does affects both alike. "claim" is a whole turn
-of a worker that records one job and claims one. A page has 50 jobs.
+call is made on the backend itself, without HTTP, and the two sizes take turns after
+each call, so that whatever else the machine does affects both alike. "claim" and
+"record" are turns of a worker with one job. A page has 50 jobs.
 """
 
 from __future__ import annotations
@@ -94,13 +94,13 @@ async def call(backend: SQLiteBackend, uids: list[UUID]) -> dict[str, float]:
 
 
 def fill(path: Path, size: int) -> list[UUID]:
-    """Store jobs that have ended, one in a hundred of them as failed."""
+    """Store jobs that have ended, one in ten of them as failed."""
     db, uids, now = connect(path, "normal"), [], time.time()
 
     def row(number: int) -> tuple[Any, ...]:
         uids.append(new_uid())
         kwargs = json.dumps({"name": f"Ada {number}", "seconds": 3})
-        state = "failed" if number % 100 == 0 else "succeeded"
+        state = "failed" if number % 10 == 0 else "succeeded"
         return uids[-1].bytes, kwargs, state, now, now, now
 
     db.execute("BEGIN")

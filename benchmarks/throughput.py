@@ -103,14 +103,12 @@ def sqlite_alone(count: int) -> float:
         began = time.perf_counter()
         for _ in range(count // BATCH):
             jobs = [NewJob(new_uid(), "nothing", "{}") for _ in range(BATCH)]
-            transaction(db, lambda jobs=jobs: sqlite.add(db, jobs, count))  # type: ignore[misc]
+            transaction(db, lambda jobs=jobs: sqlite.add(db, jobs, count))
             claims = transaction(db, lambda: sqlite.claim(db, "", BATCH, 1))[0]
             ended = [Outcome(c.seq, c.attempt, JobState.SUCCEEDED) for c in claims]
             transaction(
                 db,
-                lambda ended=ended: [  # type: ignore[misc]
-                    sqlite.finish(db, outcome) for outcome in ended
-                ],
+                lambda ended=ended: [sqlite.finish(db, outcome) for outcome in ended],
             )
         seconds = time.perf_counter() - began
         db.close()

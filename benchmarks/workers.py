@@ -1,7 +1,7 @@
 """Two workers against one: the same CPU work, and the servers meanwhile.
 
-Eight `primes` jobs are nothing but CPU work in Python, of which a process can do one at a
-time. While they run, GET /v1/info is asked again and again. No job may run twice.
+Eight `primes` jobs are nothing but CPU work in Python, of which a process can do one at
+a time. While they run, GET /v1/info is asked again and again. No job may run twice.
 """
 
 from __future__ import annotations
