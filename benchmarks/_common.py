@@ -177,11 +177,13 @@ from pygal.style import Style
 name, title, bars, unit = json.loads(sys.stdin.read())
 style = Style(background="white", plot_background="white", colors=["#0d7377"],
               font_family="sans-serif", value_font_size=13, label_font_size=13,
-              title_font_size=15)
+              title_font_size=15, guide_stroke_color="#ddd",
+              major_guide_stroke_color="#ddd")
 chart = HorizontalBar(Config(
     js=[], show_legend=False, print_values=True, title=title, style=style, width=760,
     height=90 + 34 * len(bars), disable_xml_declaration=True, spacing=6, margin=12,
-    value_formatter=lambda value: f"{value:,.0f} {unit}", show_x_labels=True))
+    value_formatter=lambda value: f"{value:,.0f} {unit}", show_y_guides=False,
+    show_x_guides=False))
 chart.x_labels = list(bars)[::-1]
 chart.add("", [{"value": v, "color": "#0d7377" if "SAJE" in k else "#9aa0a6"}
                for k, v in list(bars.items())[::-1]])
