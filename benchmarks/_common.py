@@ -183,7 +183,7 @@ chart = HorizontalBar(Config(
     js=[], show_legend=False, print_values=True, title=title, style=style, width=760,
     height=90 + 34 * len(bars), disable_xml_declaration=True, spacing=6, margin=12,
     value_formatter=lambda value: f"{value:,.0f} {unit}", show_y_guides=False,
-    show_x_guides=False))
+    show_x_guides=False, truncate_label=-1))
 chart.x_labels = list(bars)[::-1]
 chart.add("", [{"value": v, "color": "#0d7377" if "SAJE" in k else "#9aa0a6"}
                for k, v in list(bars.items())[::-1]])
