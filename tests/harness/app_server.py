@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import httpx
 import psutil
-from app_process import DRAIN, SHOWN, AppProcess, Checkpoint
+from app_process import ANSWER, SHOWN, AppProcess, Checkpoint
 
 from workshop.core import processes
 
@@ -91,8 +91,9 @@ class AppServer(AppProcess):
 
         def all_answered() -> bool:
             # Many at once, because requests that come singly all go to one server.
+            limit = ANSWER * self.slowness
             connections = [
-                HTTPConnection("127.0.0.1", self.port, timeout=30) for _ in range(8)
+                HTTPConnection("127.0.0.1", self.port, timeout=limit) for _ in range(8)
             ]
             for connection in connections:
                 connection.request("GET", "/probe/pid")
@@ -251,13 +252,13 @@ class StartServer(Protocol):
     """Starts the app in a server of the test's own."""
 
     def __call__(
-        self, after: AppServer | None = None, drain: float = DRAIN
+        self, after: AppServer | None = None, drain: float | None = None
     ) -> AppServer:
         """Start it.
 
         Args:
             after: A server that has ended, whose data this one gets.
-            drain: SAJE_DRAIN, in seconds.
+            drain: SAJE_DRAIN, in seconds, short by default.
         """
 
 

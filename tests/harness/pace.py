@@ -1,0 +1,63 @@
+"""How slow this machine is now: every limit of a test grows with it."""
+
+from __future__ import annotations
+
+import time
+
+WORK = 0.005
+"""Seconds of CPU time that a measurement takes."""
+EVERY = 1.0
+"""Seconds between two measurements."""
+SHORTEST, LONGEST = 0.02, 0.2
+"""Seconds of a pause, which are more after a while, as each look costs CPU time."""
+
+_slowness = 0.0  # until it was measured
+_measured = 0.0
+
+
+def slowness() -> float:
+    """Return how many seconds it takes at present to get a second of CPU time."""
+    return _slowness or measure()
+
+
+def measure(pause: float = SHORTEST) -> float:
+    """Pause, and then measure how long a bit of work takes.
+
+    The time that we oversleep is part of it, because a process whose group has used up
+    its share of the CPU doesn't wake up before it gets some again.
+
+    Args:
+        pause: Seconds to pause at least.
+
+    Returns:
+        How slow the machine is now, the average of the latest measurements.
+    """
+    global _slowness, _measured
+    _measured = due = time.monotonic() + pause
+    time.sleep(pause)
+    done = time.thread_time() + WORK
+    while time.thread_time() < done:
+        pass
+    now = max(1.0, (time.monotonic() - due) / WORK)
+    _slowness = (_slowness + now) / 2 if _slowness else now
+    return _slowness
+
+
+class Watch:
+    """Counts the seconds that a quiet machine would have needed for the same."""
+
+    def __init__(self) -> None:
+        """Begin to count."""
+        self.seconds = 0.0
+        self._last = time.monotonic()
+
+    def pause(self) -> None:
+        """Wait until the next look, and count the time since the last one."""
+        pause = min(LONGEST, SHORTEST + self.seconds / 20)
+        if time.monotonic() - _measured > EVERY:
+            measure(pause)
+        else:
+            time.sleep(pause)
+        now = time.monotonic()
+        self.seconds += (now - self._last) / slowness()
+        self._last = now
