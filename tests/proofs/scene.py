@@ -16,6 +16,7 @@ from pathlib import Path
 
 import psutil
 
+from tests.harness.pace import Watch, slowness
 from workshop.core import apps, processes, starters
 from workshop.core.files import write_whole
 from workshop.core.steps import Repository, Step
@@ -35,6 +36,8 @@ KILLED = 60.0
 """Seconds a process may take to end after a kill."""
 COMMAND = 3000.0
 """Seconds a command may take."""
+TOO_SLOW = "Not all workers acknowledged a successful startup"
+"""What Sanic says of servers that aren't up in 30 seconds, before it exits."""
 RUN = re.compile(r"python3? -m workshop run\b")
 """What serves an app."""
 
@@ -44,11 +47,12 @@ class Parted(AssertionError):
 
 
 class SanicTripped(Parted):
-    """Sanic's main process was interrupted in the middle of a call to its own manager.
+    """Sanic itself failed, which is no fault of a lesson.
 
-    Its signal handler makes such calls, too; the answers get mixed up, and it ends
-    with a traceback. This is so at well under one Ctrl+C of a hundred, and no fault of
-    a lesson.
+    Either its main process was interrupted in the middle of a call to its own manager.
+    Its signal handler makes such calls as well, so the answers get mixed up, and it
+    ends with a traceback. That happens at well under one Ctrl+C of a hundred. Or the
+    machine was so busy that its servers needed more than 30 seconds to start.
     """
 
 
@@ -209,6 +213,8 @@ class Scene:
             return Done(process.returncode, self._read(log))  # The first one goes on.
         self._main, self.log, self._reload = process, log, None
         if process.poll() is not None:
+            if TOO_SLOW in self.logged():
+                raise SanicTripped(self.logged())
             return Done(process.returncode, self.logged())
         if not came:
             raise Parted(f"The app did not start. It says:\n{self.logged()}")
@@ -223,7 +229,7 @@ class Scene:
         self.settle()
         if self._main is None or self._main.poll() is not None:
             raise Parted("Ctrl+C: the app has ended before.")
-        left = self.log.stat().st_mtime + SAFE - time.time()
+        left = self.log.stat().st_mtime + SAFE * slowness() - time.time()
         if self.logged().count(READY) and left > 0:
             time.sleep(left)
         processes.send_signal(self._main, signal.SIGINT, to_group=True)
@@ -292,7 +298,8 @@ class Scene:
         def reloaded() -> bool:
             nonlocal saved
             new = self.logged()[length:]
-            if "Stopping worker" not in new and time.monotonic() > saved + SAVE_AGAIN:
+            again = saved + SAVE_AGAIN * slowness()
+            if "Stopping worker" not in new and time.monotonic() > again:
                 saved = time.monotonic()
                 path.touch()
             return new.count(READY) >= 2 and new.count(WORKER_READY) >= workers
@@ -370,10 +377,15 @@ def named(found: Iterable[psutil.Process]) -> str:
 
 
 def until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Wait for a condition, and return whether it became true."""
-    deadline = time.monotonic() + seconds
+    """Wait for a condition, and return whether it became true.
+
+    Args:
+        condition: What to check, again and again.
+        seconds: How long to wait at most, on a quiet machine.
+    """
+    watch = Watch()
     while not condition():
-        if time.monotonic() > deadline:
+        if watch.seconds > seconds:
             return False
-        time.sleep(0.05)
+        watch.pause()
     return True
