@@ -40,7 +40,8 @@ WAIT = 8.0  # seconds for anything else to happen, on a quiet machine
 ANSWER = 30.0  # seconds until there is an answer
 EXIT = 20.0  # seconds until the app has exited
 WAIT_AGAIN = 2.0  # the same, once something of this app did not happen
-DRAIN, LONGEST_DRAIN = 1.5, 30.0  # seconds: SAJE_DRAIN
+DRAIN = 1.5  # seconds: SAJE_DRAIN on a quiet machine
+SLOWEST = 20.0  # times longer that the drain may be
 NOT_YET = (httpx.HTTPError, HTTPException, KeyError, OSError, ValueError)
 """What an app may answer with, or fail with, until a condition becomes true."""
 STARTS = ("IDLE", "STARTING", "STARTED", "RESTARTING")  # states of a worker
@@ -76,7 +77,9 @@ class AppProcess:
         """
         self.app = app
         self.data = data
-        self.drain = drain or round(min(DRAIN * slowness(), LONGEST_DRAIN), 1)
+        # How slow it was when the drain was chosen, which some waits take.
+        self._at_start = min(slowness(), SLOWEST)
+        self.drain = drain or round(DRAIN * self._at_start, 1)
         self.log = data / f"log-{time.monotonic_ns()}.txt"
         self.jobs: dict[str, str] = {}  # what was submitted, by uid
         self.stopping = False  # whether somebody has asked the app to stop
@@ -299,7 +302,7 @@ class AppProcess:
             Checkpoint: It did not become true in time.
         """
         limit = min(seconds or WAIT, AppProcess.patience) * self._boot_took
-        began, watch = time.monotonic(), Watch()
+        began, watch = time.monotonic(), Watch(self._at_start)
         last: Any = None
         while watch.seconds < limit:
             self._stem()
@@ -375,7 +378,7 @@ class AppProcess:
 
     def ended(self) -> int:
         """Wait until the app has exited, and return its exit status."""
-        watch = Watch()
+        watch = Watch(self._at_start)
         while (status := self.main.poll()) is None:
             watch.pause()
             if watch.seconds > EXIT * self._boot_took:

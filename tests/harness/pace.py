@@ -46,18 +46,23 @@ def measure(pause: float = SHORTEST) -> float:
 class Watch:
     """Counts the seconds that a quiet machine would have needed for the same."""
 
-    def __init__(self) -> None:
-        """Begin to count."""
+    def __init__(self, least: float = 1.0) -> None:
+        """Begin to count.
+
+        Args:
+            least: How slow the machine is taken to be at least.
+        """
         self.seconds = 0.0
-        self._last = time.monotonic()
+        self._least = least
+        self._began = self._last = time.monotonic()
 
     def pause(self) -> None:
         """Wait until the next look, and count the time since the last one."""
-        pause = min(LONGEST, SHORTEST + self.seconds / 20)
+        pause = min(LONGEST, SHORTEST + (self._last - self._began) / 20)
         if time.monotonic() - _measured > EVERY:
             measure(pause)
         else:
             time.sleep(pause)
         now = time.monotonic()
-        self.seconds += (now - self._last) / slowness()
+        self.seconds += (now - self._last) / max(slowness(), self._least)
         self._last = now
