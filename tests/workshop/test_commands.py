@@ -96,6 +96,22 @@ def test_check_of_one_todo(workshop: RunWorkshop, small: Repository) -> None:
     assert done.stderr == "2.1 isn't a TODO of step 01. It has: 1.1, 1.2.\n"
 
 
+def test_a_missing_file_is_named(workshop: RunWorkshop, small: Repository) -> None:
+    """Run and check say which file is missing, and how to get back only that."""
+    (small.root / "steps/02_second/app/more.py").unlink()
+    for command in ("run", "check"):
+        done = workshop(command, "2")
+        assert done.returncode == 2
+        assert done.stderr == (
+            "steps/02_second/app/more.py is missing.\n"
+            "To get only that back: git checkout HEAD -- steps/02_second/app/more.py\n"
+            "To start the step over: python3 -m workshop reset 2\n"
+            "(That keeps a copy of the files that are there.)\n"
+        )
+    (small.root / "steps/00_start/server.py").unlink()
+    assert workshop("run", "0").stderr.startswith("steps/00_start/server.py is missing")
+
+
 @pytest.mark.skipif(os.name != "posix", reason="a terminal of POSIX")
 def test_check_on_a_terminal_shows_what_is_running(
     small: Repository, tmp_path: Path
