@@ -41,7 +41,7 @@ ANSWER = 30.0  # seconds until there is an answer
 EXIT = 20.0  # seconds until the app has exited
 WAIT_AGAIN = 2.0  # the same, once something of this app did not happen
 DRAIN = 1.5  # seconds: SAJE_DRAIN on a quiet machine
-SLOWEST = 20.0  # times longer that the drain may be
+SLOWEST = 10.0  # times longer that the drain may be
 NOT_YET = (httpx.HTTPError, HTTPException, KeyError, OSError, ValueError)
 """What an app may answer with, or fail with, until a condition becomes true."""
 STARTS = ("IDLE", "STARTING", "STARTED", "RESTARTING")  # states of a worker

@@ -213,12 +213,13 @@ class AppServer(AppProcess):
     def managers(self) -> list[psutil.Process]:
         """Return the processes of the Managers: Sanic's own, then that of SAJE."""
         servers = {worker["pid"] for worker in self.info()["workers"].values()}
-        children = psutil.Process(self.main.pid).children()
+        children = psutil.Process(self.main.pid).children(recursive=True)
         return [
             child
             for child in sorted(children, key=lambda child: child.create_time())
             if child.pid not in servers
             and "resource_tracker" not in " ".join(child.cmdline())
+            and not child.children()
         ]
 
 

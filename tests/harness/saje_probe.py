@@ -30,6 +30,9 @@ from saje_probe_parts import FakeQueue, FullDisk
 # test has limits of its own, and knows how busy the machine is.
 WorkerManager.THRESHOLD = WorkerProcess.THRESHOLD = 36_000
 
+if os.environ.get("SAJE_PROBE_PRELOAD"):
+    import preloaded as preloaded
+
 bp = Blueprint("probe", url_prefix="/probe")
 
 
