@@ -8,6 +8,8 @@ WORK = 0.005
 """Seconds of CPU time that a measurement takes."""
 EVERY = 1.0
 """Seconds between two measurements."""
+ROOM = 4.0
+"""How slow a machine may be before the limits grow: they leave room for that much."""
 SHORTEST, LONGEST = 0.02, 0.2
 """Seconds of a pause, which are more after a while, as each look costs CPU time."""
 
@@ -16,8 +18,8 @@ _measured = 0.0
 
 
 def slowness() -> float:
-    """Return how many seconds it takes at present to get a second of CPU time."""
-    return _slowness or measure()
+    """Return what the limits are to be multiplied by now, at least 1."""
+    return max(1.0, (_slowness or measure()) / ROOM)
 
 
 def measure(pause: float = SHORTEST) -> float:
@@ -30,7 +32,7 @@ def measure(pause: float = SHORTEST) -> float:
         pause: Seconds to pause at least.
 
     Returns:
-        How slow the machine is now, the average of the latest measurements.
+        Seconds for a second of CPU time, the average of the latest measurements.
     """
     global _slowness, _measured
     _measured = due = time.monotonic() + pause
@@ -38,13 +40,13 @@ def measure(pause: float = SHORTEST) -> float:
     done = time.thread_time() + WORK
     while time.thread_time() < done:
         pass
-    now = max(1.0, (time.monotonic() - due) / WORK)
+    now = (time.monotonic() - due) / WORK
     _slowness = (_slowness + now) / 2 if _slowness else now
     return _slowness
 
 
 class Watch:
-    """Counts the seconds that a quiet machine would have needed for the same."""
+    """Counts seconds, but fewer of them while the machine is slow."""
 
     def __init__(self, least: float = 1.0) -> None:
         """Begin to count.

@@ -13,6 +13,7 @@ import filelock as filelock
 import sanic_ext as sanic_ext
 import ujson as ujson
 from sanic import Sanic
+from sanic.logging.formatter import AutoFormatter
 from sanic.worker import serve as serve
 
 get_preparation_data, prepare = spawn.get_preparation_data, spawn.prepare
@@ -26,6 +27,8 @@ def with_environment(name: str) -> dict[str, Any]:
 def prepare_with_environment(data: dict[str, Any]) -> None:
     """Prepare a new process, and set its environment."""
     os.environ.update(data.pop("environment"))
+    # Sanic has read this when it was imported.
+    AutoFormatter.IDENT = os.environ.get("SANIC_WORKER_IDENTIFIER", AutoFormatter.IDENT)
     prepare(data)
 
 
