@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.proofs.scene import PRELOAD
 from workshop.core.environment import ROOT
 from workshop.core.steps import Repository, Step
 from workshop.core.suites import Record, SuiteRun, suite_of
@@ -15,8 +15,6 @@ REPOSITORY = Repository(ROOT)
 STEPS = [step for step in REPOSITORY.steps() if step.todos]
 FOLDER = REPOSITORY.state / "proofs"
 """Where the apps, the logs and the reports go."""
-ENV = {"SAJE_PROBE_PRELOAD": "1"} if os.name == "posix" else {}
-"""Makes each boot cheaper (see tests/harness/preloaded.py)."""
 LOG_LINES = 15
 
 
@@ -39,7 +37,9 @@ def run_suites(
     """
     FOLDER.mkdir(parents=True, exist_ok=True)
     folders = [REPOSITORY.suite(step) for step in suites]
-    run = SuiteRun(REPOSITORY, folders, app, name, folder=FOLDER, env=ENV, **options)
+    run = SuiteRun(
+        REPOSITORY, folders, app, name, folder=FOLDER, env=PRELOAD, **options
+    )
     try:
         run.process.wait()
     finally:
