@@ -367,7 +367,9 @@ class AppProcess:
         self.did = f"kill -{signal.Signals(number).name[3:]} of every process"
         for process in self.family():
             with suppress(psutil.Error):
-                process.send_signal(number)
+                # The fork server of preloaded.py is no part of the app.
+                if process.pid == self.main.pid or not process.children():
+                    process.send_signal(number)
 
     def kill_main(self) -> None:
         """Kill the main process, and nothing else."""
