@@ -96,10 +96,7 @@ def test_one_ctrl_c_may_arrive_twice(start: StartServer) -> None:
     """Ctrl+C that arrives twice within a second stops the app once, and cleanly."""
     server = start()
     server.worker_pid()
-    for _ in range(2):
-        server.signal(signal.SIGINT, to_group=True)
-        server.logged("Shutting down")
-    server.did = "Ctrl+C, and again within a second"
+    server.ctrl_c_twice()
     with server.likely(
         "Sanic took the second signal for a wish to kill, because its own handler was "
         "in place, so call stop_gracefully(app.manager) in main_process_ready"
@@ -402,10 +399,8 @@ def test_ctrl_c_finishes_what_was_begun(start: StartServer) -> None:
     server.greet("Ada", 0.3)
     server.greet("Methuselah", 600)
     server.logged("Hello, Methuselah.")
-    for _ in range(2):
-        server.signal(signal.SIGINT, to_group=True)
-        server.logged("Shutting down")
-    server.did = "Ctrl+C twice, while jobs of 0.3 s and 600 s ran. "
+    server.ctrl_c_twice()
+    server.did += ", while jobs of 0.3 s and 600 s ran. "
     server.did += f"The drain is {server.drain} s"
     server.ended_well()
     lines = said(server.output())

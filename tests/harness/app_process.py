@@ -35,6 +35,7 @@ within so many seconds."""
 LOOK = 0.5  # seconds between two looks at the CPU time, which costs CPU time itself
 RUNAWAY = 20.0
 """Seconds of CPU time after which an app that isn't up must be in an endless loop."""
+TWICE = 0.3  # seconds between two signals that are one Ctrl+C
 STACK = 0.5  # seconds until a process has printed its stack
 WAIT = 8.0  # seconds for anything else to happen, on a quiet machine
 ANSWER = 30.0  # seconds until there is an answer
@@ -361,13 +362,26 @@ class AppProcess:
         self.did = f"kill -{signal.Signals(number).name[3:]} {self.main.pid}"
         processes.send_signal(self.main, number, to_group)
 
+    def ctrl_c_twice(self) -> None:
+        """Press Ctrl+C as a terminal may deliver it: twice, well within a second.
+
+        The second one waits for the effect of the first, but on a busy machine not for
+        long, because an app takes one that comes much later for a wish to kill.
+        """
+        self.signal(signal.SIGINT, to_group=True)
+        began = time.monotonic()
+        while "Shutting down" not in self.output() and time.monotonic() - began < TWICE:
+            time.sleep(0.01)
+        processes.send_signal(self.main, signal.SIGINT, to_group=True)
+        self.did = "Ctrl+C, and again within a second"
+
     def signal_all(self, number: int) -> None:
         """Send a signal to every single process, as a service manager does."""
         self.stopping = True
         self.did = f"kill -{signal.Signals(number).name[3:]} of every process"
         for process in self.family():
             with suppress(psutil.Error):
-                # The fork server of preloaded.py is no part of the app.
+                # The fork server of preloaded.py isn't a part of the app.
                 if process.pid == self.main.pid or not process.children():
                     process.send_signal(number)
 

@@ -50,7 +50,7 @@ class Parted(AssertionError):
 
 
 class SanicTripped(Parted):
-    """Sanic itself failed, which is no fault of a lesson.
+    """Sanic itself failed, and the lesson is right.
 
     Either its main process was interrupted in the middle of a call to its own manager.
     Its signal handler makes such calls as well, so the answers get mixed up, and it

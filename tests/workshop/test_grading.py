@@ -38,9 +38,11 @@ def sleeper():
 """
 """Leaves a process behind that nothing but its mark connects with the grading."""
 HALF = ANSWER.replace("# TODO 1.1: give the answer\n    return 0", "return 42")
+SLEEP = "import time\n    time.sleep(3600)\n    "
+HANG = ANSWERED.replace('return "six', f'{SLEEP}return "six')
 NO_START = "raise AssertionError('expected: both servers come up')\n"
 ANSWERS = {
-    "hang": (ANSWERED.replace('return "six', 'while True: pass\n    "six'), "+T."),
+    "hang": (HANG, "+T."),
     "green": (ANSWERED, "++."),
     "wrong": (ANSWERED.replace("seven", "six"), "+x."),
     "half": (HALF, "+o."),
