@@ -86,6 +86,8 @@ class Scene:
         self.log = folder / "log-0.txt"
         """What the app has printed since its latest start."""
         self._folder = folder
+        self._ready = 0.0
+        """When the app was last seen to be ready, by the monotonic clock."""
         self._main: subprocess.Popen[bytes] | None = None
         self._reload: tuple[Path, int, float] | None = None
         """The latest saved file, the log's length then, and when, until the reload."""
@@ -224,6 +226,7 @@ class Scene:
             return Done(process.returncode, self.logged())
         if not came:
             raise Parted(f"The app did not start. It says:\n{self.logged()}")
+        self._ready = time.monotonic()
         return None
 
     def press_ctrl_c(self) -> None:
@@ -235,9 +238,7 @@ class Scene:
         self.settle()
         if self._main is None or self._main.poll() is not None:
             raise Parted("Ctrl+C: the app has ended before.")
-        left = self.log.stat().st_mtime + SAFE * slowness() - time.time()
-        if self.logged().count(READY) and left > 0:
-            time.sleep(left)
+        time.sleep(max(0.0, self._ready + SAFE * slowness() - time.monotonic()))
         processes.send_signal(self._main, signal.SIGINT, to_group=True)
 
     def must_end(self) -> None:
@@ -313,7 +314,7 @@ class Scene:
         if not until(reloaded, START):
             end = self.logged()[length:]
             raise Parted(f"{path.name} was saved, but the app did not reload:\n{end}")
-        self._reload = None
+        self._reload, self._ready = None, time.monotonic()
 
     def do_todo(self, todo_id: str) -> None:
         """Do a TODO, after the ones before it.
