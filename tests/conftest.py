@@ -21,7 +21,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "harness"))
 
-from app_process import DRAIN, Checkpoint, Overslept  # noqa: E402
+from app_process import Checkpoint, Overslept  # noqa: E402
 from app_server import AppServer, StartServer  # noqa: E402
 from causes import in_the_code  # noqa: E402
 
@@ -263,11 +263,11 @@ class Servers:
         server.begin()
         return server
 
-    def boot(self, data: Path | None = None, drain: float = DRAIN) -> AppServer:
+    def boot(self, data: Path | None = None, drain: float | None = None) -> AppServer:
         """Start the app, unless it is clear by now that it can't start."""
         if self._broken:
             raise self._broken
-        if drain != DRAIN:
+        if drain is not None:
             self._wanted -= 1  # nobody else can use this one
         self._folder.mkdir(exist_ok=True)
         data = data or Path(mkdtemp(dir=self._folder))
@@ -328,9 +328,9 @@ def start(
     """Start a server of this test's own; and another on the data of the first."""
     mine: list[AppServer] = []
 
-    def begin(after: AppServer | None = None, drain: float = DRAIN) -> AppServer:
+    def begin(after: AppServer | None = None, drain: float | None = None) -> AppServer:
         ours = servers(request.node)
-        if after or drain != DRAIN:
+        if after or drain is not None:
             mine.append(ours.boot(after.data if after else None, drain))
         else:
             mine.append(ours.own())

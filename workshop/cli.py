@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from workshop.core import environment, processes, results
+from workshop.core import apps, environment, processes, results
 from workshop.core.errors import WorkshopError
 from workshop.core.output import console, say
 from workshop.core.steps import Repository
@@ -158,6 +158,7 @@ def run(
     chosen = REPOSITORY.step(step)
     folder = REPOSITORY.solution(chosen) if solution else REPOSITORY.starter(chosen)
     if not solution:
+        apps.require_files(REPOSITORY, chosen)
         results.visit(REPOSITORY, chosen)
     return serving.run(REPOSITORY, chosen, folder, port, host)
 

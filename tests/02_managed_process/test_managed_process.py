@@ -5,12 +5,12 @@ import signal
 import time
 from contextlib import suppress
 from pathlib import Path
-from statistics import median
 
 import psutil
 import pytest
-from app_process import DRAIN, Checkpoint
+from app_process import Checkpoint
 from app_server import AppServer, StartServer
+from pace import Watch
 
 CHECK_STOP = 0.2  # seconds, as in saje/scheduler.py
 NOT_DRAINED = (
@@ -69,12 +69,12 @@ def test_the_worker_gets_the_drain(server: AppServer) -> None:
     """The worker gets SAJE_DRAIN, and Sanic restarts it when the code is reloaded."""
     server.worker_pid()
     managed = re.findall(r"Managed: (.*)", server.output())
-    server.did = f"SANIC_SAJE_DRAIN={DRAIN}, then looked at what Sanic manages"
+    server.did = f"SANIC_SAJE_DRAIN={server.drain}, then looked at what Sanic manages"
     cause = 'pass on the setting: "drain": app.config.SAJE_DRAIN'
     if managed and "transient False" in managed[0]:
         cause = "Sanic restarts only what is transient: manage(..., transient=True)"
     with server.likely(cause):
-        assert managed == [f"drain {DRAIN}, transient True"]
+        assert managed == [f"drain {server.drain}, transient True"]
 
 
 @pytest.mark.todo("2.1")
@@ -96,10 +96,7 @@ def test_one_ctrl_c_may_arrive_twice(start: StartServer) -> None:
     """Ctrl+C that arrives twice within a second stops the app once, and cleanly."""
     server = start()
     server.worker_pid()
-    for _ in range(2):
-        server.signal(signal.SIGINT, to_group=True)
-        server.logged("Shutting down")
-    server.did = "Ctrl+C, and again within a second"
+    server.ctrl_c_twice()
     with server.likely(
         "Sanic took the second signal for a wish to kill, because its own handler was "
         "in place, so call stop_gracefully(app.manager) in main_process_ready"
@@ -130,7 +127,7 @@ def test_a_bad_drain_is_refused(server: AppServer, tmp_path: Path) -> None:
 def test_the_worker_stays(server: AppServer) -> None:
     """The worker keeps running until it is asked to stop."""
     with suppress(psutil.TimeoutExpired):
-        server.worker().wait(0.3)  # seconds
+        server.worker().wait(0.3 * server.slowness)  # seconds
     server.worker()
 
 
@@ -177,7 +174,10 @@ def test_an_idle_worker_waits(server: AppServer) -> None:
     worker = server.worker()
     server.greet("Frances", 0)
     server.logged("Goodbye, Frances.")
-    used = worker.cpu_percent(interval=1.0)
+    watch, before = Watch(), sum(worker.cpu_times()[:2])
+    while watch.seconds < 1:
+        watch.pause()
+    used = 100 * (sum(worker.cpu_times()[:2]) - before) / watch.seconds
     with server.likely(
         "the receiver asks again and again without waiting. Let it wait in "
         "queue.get(timeout=CHECK_STOP)"
@@ -196,26 +196,31 @@ def test_an_idle_worker_waits(server: AppServer) -> None:
 @pytest.mark.todo("2.3")
 def test_a_message_is_taken_at_once(server: AppServer) -> None:
     """The worker takes a message as soon as it arrives, however many came before."""
-    server.worker()
-    seconds = []
-    for number in range(15):
-        began = time.monotonic()
-        server.greet(f"Child {number}", 0)
-        greeting = f"Hello, Child {number}."
+    messages = 20
+    # A busy machine may be slow as well, but a pause makes each attempt slow.
+    for attempt in range(3):
+        worker = server.worker()
+        worker.suspend()
+        try:
+            for number in range(messages):
+                server.greet(f"Child {attempt}.{number}", 0)
+        finally:
+            began, watch = time.monotonic(), Watch()
+            worker.resume()
+        greeting = f"Hello, Child {attempt}.{messages - 1}."
         with server.likely("the receiver stopped taking messages"):
-            limit = began + 8 * server.slowness
-            while greeting not in server.output() and time.monotonic() < limit:
-                time.sleep(0.002)
+            while greeting not in server.output() and watch.seconds < 8:
+                watch.pause()
             assert greeting in server.output()
-        seconds.append(time.monotonic() - began)
-    server.did = "sent 15 messages, each after the greeting of the one before"
-    # Most take a few milliseconds, and with a pause they all take CHECK_STOP.
-    typical = median(seconds)
+        took = time.monotonic() - began
+        if took < messages * CHECK_STOP / 2:
+            break
+    server.did = f"put {messages} messages on the queue while the worker was paused"
     with server.likely(
         "the receiver pauses between messages. get(timeout=CHECK_STOP) waits by itself "
         "and returns as soon as there is a message, so remove every sleep()"
     ):
-        assert typical < 0.75 * CHECK_STOP, f"{typical:.2f} s until the greeting"
+        assert took < messages * CHECK_STOP / 2, f"{took:.1f} s until the last greeting"
 
 
 @pytest.mark.todo("2.3")
@@ -279,7 +284,7 @@ def test_a_killed_main_takes_all_along(start: StartServer) -> None:
     """When the main process is killed with kill -9, every process ends within 5 s."""
     server = start()
     server.worker()
-    server.greet("Ada", 60)
+    server.greet("Ada", 600)
     server.logged("Hello, Ada.")
     server.kill_main()
     server.did += ", the main process, while a job ran"
@@ -296,11 +301,11 @@ def test_jobs_that_end_in_time_finish(server: AppServer) -> None:
     server.worker()
     server.greet("Ada", 0.3)
     server.greet("Grace", 0.7)
-    server.greet("Methuselah", 60)
+    server.greet("Methuselah", 600)
     server.logged("Hello, Methuselah.")
     server.restart_worker()
-    server.did += ", which stops the worker, while jobs of 0.3, 0.7 and 60 s ran. "
-    server.did += f"The drain is {DRAIN} s"
+    server.did += ", which stops the worker, while jobs of 0.3, 0.7 and 600 s ran. "
+    server.did += f"The drain is {server.drain} s"
     ends = ("SAJE worker complete", "Process Sanic-SajeWorker")
     with server.likely(NO_LIMIT):
         server.until(
@@ -312,7 +317,7 @@ def test_jobs_that_end_in_time_finish(server: AppServer) -> None:
     lines = said(server.logged("SAJE worker ready"))
     cause = NOT_DRAINED
     waiting = [line for line in lines if line.startswith("Jobs still running")]
-    if waiting and f"waiting {DRAIN} s" not in waiting[0]:
+    if waiting and f"waiting {server.drain} s" not in waiting[0]:
         cause = "the Scheduler got another drain than worker() did"
     with server.likely(cause):
         assert "Goodbye, Ada" in lines
@@ -337,14 +342,15 @@ def test_jobs_share_one_drain(server: AppServer) -> None:
     server.worker()
     # If each job had a drain of its own, at most one of these were interrupted.
     late = [f"Late {number}" for number in range(3)]
-    for name in late:
-        server.greet(name, 2 * DRAIN)
     for number in range(37):
-        server.greet(f"Methuselah {number}", 60)
+        server.greet(f"Methuselah {number}", 600)
     server.logged("Hello, Methuselah 36.")
+    for name in late:
+        server.greet(name, 2 * server.drain)
+    server.logged(f"Hello, {late[-1]}.")
     server.restart_worker()
-    server.did += ", which stops the worker, while 3 jobs of "
-    server.did += f"{2 * DRAIN} s and 37 of 60 s ran. The drain is {DRAIN} s"
+    server.did += ", which stops the worker, while 37 jobs of 600 s and 3 of "
+    server.did += f"{2 * server.drain} s ran. The drain is {server.drain} s"
     with server.likely(
         "each job got a drain of its own, one after the other, or the jobs were "
         "cancelled and waited for one by one. Wait for all of them at once, cancel "
@@ -391,14 +397,11 @@ def test_ctrl_c_finishes_what_was_begun(start: StartServer) -> None:
     server = start()
     server.worker()
     server.greet("Ada", 0.3)
-    server.greet("Methuselah", 60)
+    server.greet("Methuselah", 600)
     server.logged("Hello, Methuselah.")
-    for _ in range(2):
-        server.signal(signal.SIGINT, to_group=True)
-        server.logged("Shutting down")
-    server.did = (
-        f"Ctrl+C twice, while jobs of 0.3 s and 60 s ran. The drain is {DRAIN} s"
-    )
+    server.ctrl_c_twice()
+    server.did += ", while jobs of 0.3 s and 600 s ran. "
+    server.did += f"The drain is {server.drain} s"
     server.ended_well()
     lines = said(server.output())
     with server.likely(NOT_DRAINED):

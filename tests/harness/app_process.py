@@ -16,11 +16,13 @@ from typing import Any
 import httpx
 import psutil
 from causes import RECORD, in_the_log
+from pace import Watch, slowness
 
 from workshop.core import processes
 from workshop.core.suites import BOTH_COME_UP
 
 HERE = Path(__file__).parent
+# All limits are seconds of a quiet machine, as a Watch counts them.
 BOOT = 60.0
 """Seconds in which the servers have to come up. A boot that takes longer is tried
 twice, because the machine may be busy."""
@@ -29,14 +31,18 @@ QUIET_BOOT = 2.5
 was measured."""
 IDLE, STUCK = 0.2, 5.0
 """An app that is starting hangs if it used less than so many seconds of CPU time
-within so many seconds. An app on a busy machine gets more than that."""
+within so many seconds."""
 LOOK = 0.5  # seconds between two looks at the CPU time, which costs CPU time itself
 RUNAWAY = 20.0
 """Seconds of CPU time after which an app that isn't up must be in an endless loop."""
+TWICE = 0.3  # seconds between two signals that are one Ctrl+C
 STACK = 0.5  # seconds until a process has printed its stack
 WAIT = 8.0  # seconds for anything else to happen, on a quiet machine
+ANSWER = 30.0  # seconds until there is an answer
+EXIT = 20.0  # seconds until the app has exited
 WAIT_AGAIN = 2.0  # the same, once something of this app did not happen
-DRAIN = 1.5  # seconds: SAJE_DRAIN
+DRAIN = 1.5  # seconds: SAJE_DRAIN on a quiet machine
+SLOWEST = 10.0  # times longer that the drain may be
 NOT_YET = (httpx.HTTPError, HTTPException, KeyError, OSError, ValueError)
 """What an app may answer with, or fail with, until a condition becomes true."""
 STARTS = ("IDLE", "STARTING", "STARTED", "RESTARTING")  # states of a worker
@@ -59,14 +65,19 @@ class AppProcess:
     """Seconds to wait for anything, for every server of this run."""
 
     def __init__(
-        self, app: Path, data: Path, drain: float | str = DRAIN, workers: int = 1
+        self,
+        app: Path,
+        data: Path,
+        drain: float | str | None = None,
+        workers: int = 1,
     ) -> None:
         """Start the app and wait until it is up.
 
         Args:
             app: The folder of the app.
             data: The folder for its log and its jobs.
-            drain: SAJE_DRAIN, in seconds.
+            drain: SAJE_DRAIN, in seconds. By default it is short, but long enough for
+                the jobs of the tests on this machine.
             workers: SAJE_WORKERS, which counts from step 07 on.
 
         Raises:
@@ -75,7 +86,9 @@ class AppProcess:
         self.app = app
         self.data = data
         self.db = data / "jobs.db"  # whatever the app keeps its jobs in
-        self.drain = drain
+        # How slow it was when the drain was chosen, which some waits take.
+        self._at_start = min(slowness(), SLOWEST)
+        self.drain = drain or round(DRAIN * self._at_start, 1)
         self.workers = workers
         self.log = data / f"log-{time.monotonic_ns()}.txt"
         self.jobs: dict[str, str] = {}  # what was submitted, by uid
@@ -84,7 +97,7 @@ class AppProcess:
         self.booted = 0  # characters of the log when the app was up
         self.begun = 0  # the same when this test began
         self.causes: list[str] = []  # likely causes of a failure, the best one last
-        self.slowness = 1.0  # how much longer than on a quiet machine the boot took
+        self._boot_took = 1.0  # times the seconds of a quiet machine
         self.known: set[psutil.Process] = set()
         try:
             self._start()
@@ -109,9 +122,8 @@ class AppProcess:
         }
         with self.log.open("wb") as log:
             self.main = processes.start([*command, "--no-motd"], self.app, env, log)
-        self.http = httpx.Client(
+        self._http = httpx.Client(
             base_url=f"http://127.0.0.1:{self.port}",
-            timeout=30,
             # Each request has a connection of its own, so it may go to either server.
             # (A pool that keeps none may close one that another thread has just got.)
             headers={"connection": "close"},
@@ -124,23 +136,29 @@ class AppProcess:
             self.kill()
             raise
 
+    @property
+    def http(self) -> httpx.Client:
+        """Sends requests, and waits for the answers as long as the machine needs."""
+        self._http.timeout = ANSWER * self.slowness
+        return self._http
+
     def _boot(self) -> None:
         """Wait until the app is up, or until it is clear that it never will be."""
-        began = since = looked = time.monotonic()
-        size, used, cpu = 0, 0.0, 0.0
+        watch = Watch()
+        since = looked = size = 0
+        used = cpu = 0.0
         while self.output().count("Worker ready [") < 2:
             self._stem()
-            now = time.monotonic()
-            if now - looked > LOOK:
-                looked, cpu = now, self._cpu_seconds()
+            if time.monotonic() - looked > LOOK:
+                looked, cpu = time.monotonic(), self._cpu_seconds()
             if size != self.log.stat().st_size or cpu - used > IDLE:
-                size, used, since = self.log.stat().st_size, cpu, now
+                size, used, since = self.log.stat().st_size, cpu, watch.seconds
             if self.main.poll() is not None:
                 printed = self.end_of_log() or "nothing. Does it call exit()?"
                 raise self.failed(BOTH_COME_UP, f"the app exited. Its log:\n{printed}")
-            if now - since > STUCK or cpu > RUNAWAY:
+            if (stuck := watch.seconds - since > STUCK) or cpu > RUNAWAY:
                 printed, place = self.end_of_log(), self._where_it_hangs()
-                why = "hangs" if now - since > STUCK else "is in an endless loop"
+                why = "hangs" if stuck else "is in an endless loop"
                 got = f"they don't, because the app {why}{place}"
                 self._give_up()
                 if not place:
@@ -148,26 +166,28 @@ class AppProcess:
                 raise self.failed(
                     BOTH_COME_UP, f"{got}. Its log:\n{printed or 'nothing'}"
                 )
-            if now - began > BOOT:
-                got = f"they did not within {BOOT:.0f} s. Is this machine very busy?"
-                raise Overslept(str(self.failed(BOTH_COME_UP, got)))
-            pause(began)
+            self._oversleep(BOTH_COME_UP, watch)
         # A signal that comes before Sanic's main process has seen that every server
         # is up leaves it waiting. This message is answered only after that.
         with suppress(httpx.TransportError):  # an app that is about to exit
             self.http.post("/probe/settle").raise_for_status()
-        self._boot_until(lambda: "No change needed" in self.output(), began)
+        self._boot_until(lambda: "No change needed" in self.output(), watch)
         self._boot_until(
             lambda: (
                 self._worker_state() not in STARTS
                 or "SAJE worker ready" in self.output()
             ),
-            began,
+            watch,
         )
-        self.slowness = max(1.0, (time.monotonic() - began) / QUIET_BOOT)
+        self._boot_took = max(1.0, watch.seconds / QUIET_BOOT)
         self.booted = self.begun = len(self.output())
 
-    def _boot_until(self, condition: Callable[[], bool], began: float) -> None:
+    @property
+    def slowness(self) -> float:
+        """How much longer than on a quiet machine everything takes."""
+        return self._boot_took * slowness()
+
+    def _boot_until(self, condition: Callable[[], bool], watch: Watch) -> None:
         done = False
         while not done:
             # The servers may be up although the main process failed to start the rest.
@@ -176,10 +196,13 @@ class AppProcess:
                 raise self.failed(BOTH_COME_UP, got)
             with suppress(httpx.TransportError):
                 done = condition()
-            if time.monotonic() - began > BOOT:
-                got = f"it did not within {BOOT:.0f} s\n{self.end_of_log()}"
-                raise Overslept(str(self.failed("the app starts its processes", got)))
-            pause(began)
+            self._oversleep("the app starts its processes", watch)
+
+    def _oversleep(self, expected: str, watch: Watch) -> None:
+        if watch.seconds > BOOT:
+            got = f"it did not within {BOOT:.0f} s. Is this machine very busy?"
+            raise Overslept(str(self.failed(expected, f"{got}\n{self.end_of_log()}")))
+        watch.pause()
 
     def _cpu_seconds(self) -> float:
         """Return how much CPU time the processes of the app have used."""
@@ -218,7 +241,7 @@ class AppProcess:
             known = len(self.output())
             with suppress(psutil.Error):
                 psutil.Process(pid).send_signal(signal.SIGUSR1)
-                psutil.Process(pid).wait(STACK)
+                psutil.Process(pid).wait(STACK * slowness())
             if found := re.search(own, self.output()[known:], re.MULTILINE):
                 return f" at {found[1]}, line {found[2]}"
         return ""
@@ -229,7 +252,7 @@ class AppProcess:
         if self.main.poll() is None:
             processes.send_signal(self.main, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
-            self.main.wait(STUCK)
+            self.main.wait(STUCK * slowness())
 
     def _worker_died(self) -> bool:
         """Return whether the worker is gone although nobody has asked it to stop."""
@@ -289,10 +312,10 @@ class AppProcess:
         Raises:
             Checkpoint: It did not become true in time.
         """
-        limit = min(seconds or WAIT, AppProcess.patience) * self.slowness
-        began = time.monotonic()
+        limit = min(seconds or WAIT, AppProcess.patience) * self._boot_took
+        began, watch = time.monotonic(), Watch(self._at_start)
         last: Any = None
-        while time.monotonic() - began < limit:
+        while watch.seconds < limit:
             self._stem()
             died = self._worker_died()  # what it has logged is complete then
             try:
@@ -304,7 +327,7 @@ class AppProcess:
                     return last
             if died:
                 break
-            pause(began)
+            watch.pause()
         # A learner's hang costs seconds, so after the first one the others wait less.
         AppProcess.patience = WAIT_AGAIN
         got = f"nothing of it within {time.monotonic() - began:.1f} s"
@@ -349,13 +372,28 @@ class AppProcess:
         self.did = f"kill -{signal.Signals(number).name[3:]} {self.main.pid}"
         processes.send_signal(self.main, number, to_group)
 
+    def ctrl_c_twice(self) -> None:
+        """Press Ctrl+C as a terminal may deliver it: twice, well within a second.
+
+        The second one waits for the effect of the first, but on a busy machine not for
+        long, because an app takes one that comes much later for a wish to kill.
+        """
+        self.signal(signal.SIGINT, to_group=True)
+        began = time.monotonic()
+        while "Shutting down" not in self.output() and time.monotonic() - began < TWICE:
+            time.sleep(0.01)
+        processes.send_signal(self.main, signal.SIGINT, to_group=True)
+        self.did = "Ctrl+C, and again within a second"
+
     def signal_all(self, number: int) -> None:
         """Send a signal to every single process, as a service manager does."""
         self.stopping = True
         self.did = f"kill -{signal.Signals(number).name[3:]} of every process"
         for process in self.family():
             with suppress(psutil.Error):
-                process.send_signal(number)
+                # The fork server of preloaded.py isn't a part of the app.
+                if process.pid == self.main.pid or not process.children():
+                    process.send_signal(number)
 
     def kill_main(self) -> None:
         """Kill the main process, and nothing else."""
@@ -366,12 +404,13 @@ class AppProcess:
 
     def ended(self) -> int:
         """Wait until the app has exited, and return its exit status."""
-        limit = 20 * self.slowness
-        try:
-            return self.main.wait(limit)
-        except subprocess.TimeoutExpired:
-            got = f"it still runs after {limit:.0f} s\n{self.end_of_log()}"
-            raise self.failed("the app exits", got) from None
+        watch = Watch(self._at_start)
+        while (status := self.main.poll()) is None:
+            watch.pause()
+            if watch.seconds > EXIT * self._boot_took:
+                got = f"it still runs after {EXIT:.0f} s\n{self.end_of_log()}"
+                raise self.failed("the app exits", got)
+        return int(status)
 
     def ended_well(self) -> None:
         """Expect that the app exits with status 0, no traceback and no process left."""
@@ -398,19 +437,10 @@ class AppProcess:
     def kill(self) -> None:
         """End every process, whatever state it is in, so that none is left."""
         processes.kill(self.family())
-        self.main.wait(10)
-        self.http.close()
+        self.main.wait()
+        self._http.close()
         if left := self.family():
             raise AssertionError(f"These processes can't be ended: {left}")
-
-
-def pause(began: float) -> None:
-    """Wait until the next look, longer after a while, as each look costs CPU time.
-
-    Args:
-        began: When the first look was, by the monotonic clock.
-    """
-    time.sleep(min(0.2, 0.02 + (time.monotonic() - began) / 20))
 
 
 def interrupted(record: str) -> bool:

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import httpx
 import psutil
-from app_process import DRAIN, SHOWN, AppProcess, Checkpoint
+from app_process import ANSWER, SHOWN, AppProcess, Checkpoint
 
 from workshop.core import processes
 
@@ -91,8 +91,9 @@ class AppServer(AppProcess):
 
         def all_answered() -> bool:
             # Many at once, because requests that come singly all go to one server.
+            limit = ANSWER * self.slowness
             connections = [
-                HTTPConnection("127.0.0.1", self.port, timeout=30) for _ in range(8)
+                HTTPConnection("127.0.0.1", self.port, timeout=limit) for _ in range(8)
             ]
             for connection in connections:
                 connection.request("GET", "/probe/pid")
@@ -219,12 +220,13 @@ class AppServer(AppProcess):
     def managers(self) -> list[psutil.Process]:
         """Return the processes of the Managers: Sanic's own, then that of SAJE."""
         servers = {worker["pid"] for worker in self.info()["workers"].values()}
-        children = psutil.Process(self.main.pid).children()
+        children = psutil.Process(self.main.pid).children(recursive=True)
         return [
             child
             for child in sorted(children, key=lambda child: child.create_time())
             if child.pid not in servers
             and "resource_tracker" not in " ".join(child.cmdline())
+            and not child.children()
         ]
 
 
@@ -258,13 +260,13 @@ class StartServer(Protocol):
     """Starts the app in a server of the test's own."""
 
     def __call__(
-        self, after: AppServer | None = None, drain: float = DRAIN
+        self, after: AppServer | None = None, drain: float | None = None
     ) -> AppServer:
         """Start it.
 
         Args:
             after: A server that has ended, whose data this one gets.
-            drain: SAJE_DRAIN, in seconds.
+            drain: SAJE_DRAIN, in seconds, short by default.
         """
 
 

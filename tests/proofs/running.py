@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.proofs.scene import PRELOAD
 from workshop.core.environment import ROOT
 from workshop.core.steps import Repository, Step
 from workshop.core.suites import Record, SuiteRun, suite_of
@@ -36,7 +37,9 @@ def run_suites(
     """
     FOLDER.mkdir(parents=True, exist_ok=True)
     folders = [REPOSITORY.suite(step) for step in suites]
-    run = SuiteRun(REPOSITORY, folders, app, name, folder=FOLDER, **options)
+    run = SuiteRun(
+        REPOSITORY, folders, app, name, folder=FOLDER, env=PRELOAD, **options
+    )
     try:
         run.process.wait()
     finally:

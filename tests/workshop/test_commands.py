@@ -96,12 +96,35 @@ def test_check_of_one_todo(workshop: RunWorkshop, small: Repository) -> None:
     assert done.stderr == "2.1 isn't a TODO of step 01. It has: 1.1, 1.2.\n"
 
 
+def test_a_missing_file_is_named(workshop: RunWorkshop, small: Repository) -> None:
+    """Run and check say which file is missing, and how to get back only that."""
+    (small.root / "steps/02_second/app/more.py").unlink()
+    for command in ("run", "check"):
+        done = workshop(command, "2")
+        assert done.returncode == 2
+        assert done.stderr == (
+            "steps/02_second/app/more.py is missing.\n"
+            "To get only that back: git checkout HEAD -- steps/02_second/app/more.py\n"
+            "To start the step over: python3 -m workshop reset 2\n"
+            "(That keeps a copy of the files that are there.)\n"
+        )
+    (small.root / "steps/00_start/server.py").unlink()
+    assert workshop("run", "0").stderr.startswith("steps/00_start/server.py is missing")
+
+
 @pytest.mark.skipif(os.name != "posix", reason="a terminal of POSIX")
-def test_check_on_a_terminal_shows_what_is_running(small: Repository) -> None:
+def test_check_on_a_terminal_shows_what_is_running(
+    small: Repository, tmp_path: Path
+) -> None:
     """The last line names the test and how many are left; it swallows no other line."""
     suite = small.root / "tests/01_first/test_it.py"
-    wait = "import time; time.sleep(1)\n    assert call"
-    write(suite, suite.read_text().replace("assert call", wait))
+    # Each test waits until its name was seen.
+    wait = f"""
+    import pathlib, sys, time
+    seen = pathlib.Path({str(tmp_path)!r}, sys._getframe().f_code.co_name)
+    while not seen.exists(): time.sleep(0.01)
+    assert call"""
+    write(suite, suite.read_text().replace("    assert call", wait))
     ours, theirs = os.openpty()
     process = subprocess.Popen(
         [sys.executable, str(small.root / "workshop"), "check", "1"],
@@ -113,6 +136,8 @@ def test_check_on_a_terminal_shows_what_is_running(small: Repository) -> None:
     with suppress(OSError):  # Linux ends the other side of a terminal like this
         while part := os.read(ours, 4096):
             seen += part
+            for name in re.findall(rb"test_\w+(?= \(\d left)", seen):
+                (tmp_path / name.decode()).touch()
     os.close(ours)
     assert process.wait(LIMIT) == 1
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode())

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
+from workshop.core.errors import WorkshopError
 from workshop.core.steps import TODO, Repository, Step
 
 NOT_THE_APP = frozenset({"README.md", "INSTRUCTOR.md", "step.toml"})
@@ -38,6 +39,27 @@ def app_files(folder: Path) -> dict[str, Path]:
         if path.is_file() and not made and str(name) not in NOT_THE_APP:
             files[name.as_posix()] = path
     return files
+
+
+def require_files(repository: Repository, step: Step) -> None:
+    """Make sure that a learner's app has all the files that it began with.
+
+    Raises:
+        WorkshopError: Some are missing. The message says how to get them back.
+    """
+    app = repository.starter(step)
+    names = sorted({"server.py", *app_files(repository.solution(step))})
+    lost = [f"steps/{step.name}/{name}" for name in names if not (app / name).is_file()]
+    if not lost:
+        return
+    message = f"{', '.join(lost)} {'is' if len(lost) == 1 else 'are'} missing."
+    message += f"\nTo get only that back: git checkout HEAD -- {' '.join(lost)}"
+    if step.todos:
+        message += (
+            f"\nTo start the step over: python3 -m workshop reset {step.number}\n"
+            "(That keeps a copy of the files that are there.)"
+        )
+    raise WorkshopError(message)
 
 
 def read_lines(path: Path) -> tuple[str, ...]:

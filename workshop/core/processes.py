@@ -38,8 +38,8 @@ TEMP_VARIABLES = ("TMPDIR", "TEMP", "TMP")
 LONGEST_TEMP = 57
 """Bytes. A Manager's socket lies in this folder, its name adds 46 bytes to the path
 (/saje-12345678/pymp-12345678/listener-12345678), and macOS allows 103 bytes."""
-WAIT = 5.0
-"""Seconds that killed processes may take to disappear."""
+WAIT = 60.0
+"""Seconds that killed processes may take to disappear, on a busy machine."""
 
 _started: list[Started] = []
 _begun = 0

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
-from workshop.core import processes, results
+from workshop.core import apps, processes, results
 from workshop.core.errors import WorkshopError
 from workshop.core.output import console, say
 from workshop.core.results import Result
@@ -76,13 +76,7 @@ def require_todos(repository: Repository, step: Step) -> None:
             f"Step {step.number} has nothing to check. Read steps/{step.name}/"
             f"README.md, and type: python3 -m workshop run {step.number}"
         )
-    for todo in step.todos:
-        if not (repository.starter(step) / todo.file).is_file():
-            raise WorkshopError(
-                f"steps/{step.name}/{todo.file} is missing. To start the step over: "
-                f"python3 -m workshop reset {step.number}\n"
-                "(That keeps a copy of the files that are there.)"
-            )
+    apps.require_files(repository, step)
 
 
 def what_is_next(repository: Repository, step: Step) -> str:
