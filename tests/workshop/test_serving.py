@@ -72,7 +72,7 @@ def test_demo(
     app = started("demo", f"--port={port}", "--host=0.0.0.0")
     is_up(app)
     text = app.says("\ncurl ", 3)
-    assert serving.info(port) == {"db": str(small.state / "demo" / "jobs.jsonl")}
+    assert serving.info(port) == {"db": str(small.state / "demo" / "jobs.db")}
     post = next(line for line in text.splitlines() if line.startswith("curl"))
     assert f" http://127.0.0.1:{port}/" in post
     assert json.loads(shlex.split(post)[-1])["task"] == "hello"

@@ -61,7 +61,7 @@ def demo(repository: Repository, port: int, host: str) -> int:
     data = repository.state / "demo"
     data.mkdir(parents=True, exist_ok=True)
     require_port(port, host)
-    db = os.environ.get("SANIC_SAJE_DB", str(data / "jobs.jsonl"))
+    db = os.environ.get("SANIC_SAJE_DB", str(data / "jobs.db"))
 
     app = repository.solution(repository.steps()[-1])
     command = [*sanic_command(port, host), "--no-motd"]
