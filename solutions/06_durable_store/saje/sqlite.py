@@ -94,8 +94,9 @@ class SQLiteBackend(Backend):
         Raises:
             OSError: The file can't be used.
         """
-        self._db = connect(Path(path), sync)
-        self._reader = connect(Path(path), sync)
+        self._path = Path(path)
+        self._db = connect(self._path, sync)
+        self._reader = connect(self._path, sync)
         self._reader.execute("PRAGMA query_only = true")
         self._writing = Lock()
 
@@ -115,7 +116,7 @@ class SQLiteBackend(Backend):
         """Check the file, then commit the change. See Backend.recover."""
         damage = self._read("PRAGMA quick_check(1)")[0][0]
         if damage != "ok":
-            raise OSError(f"the database is damaged: {damage}")
+            raise OSError(f"{self._path} is damaged: {damage}")
         return await self._write(recover)
 
     async def fetch(self, uid: UUID) -> JobDetails | None:
@@ -173,7 +174,7 @@ class SQLiteBackend(Backend):
         try:
             return self._reader.execute(sql, values).fetchall()
         except sqlite3.Error as error:
-            raise OSError(f"the database can't be read: {error}") from error
+            raise OSError(f"{self._path} can't be read: {error}") from error
 
 
 def details(row: Sequence[Any]) -> JobDetails:

@@ -35,9 +35,9 @@ def add(db: sqlite3.Connection, job: NewJob) -> UUID:
 def claim(db: sqlite3.Connection, worker: str, free: int) -> list[Claim]:
     """Mark the oldest queued jobs as running, and return them. See Backend.claim."""
     # TODO 6.3: mark the oldest queued jobs as running, `free` of them at most, and
-    # return a Claim for each, oldest first. Do it in one statement, because between two
-    # of them another process could take the same jobs. Count the attempt, or nobody
-    # could tell this run of a job from an earlier one. Note the worker and the time.
+    # return a Claim for each, oldest first. Thanks to TODO 6.1 no other process can
+    # take the same jobs meanwhile. Count the attempt, or nobody could tell this run of
+    # a job from an earlier one. Note the worker and the time.
     return []
 
 
@@ -75,8 +75,9 @@ class SQLiteBackend(Backend):
         Raises:
             OSError: The file can't be used.
         """
-        self._db = connect(Path(path), sync)
-        self._reader = connect(Path(path), sync)
+        self._path = Path(path)
+        self._db = connect(self._path, sync)
+        self._reader = connect(self._path, sync)
         self._reader.execute("PRAGMA query_only = true")
         self._writing = Lock()
 
@@ -96,7 +97,7 @@ class SQLiteBackend(Backend):
         """Check the file, then commit the change. See Backend.recover."""
         damage = self._read("PRAGMA quick_check(1)")[0][0]
         if damage != "ok":
-            raise OSError(f"the database is damaged: {damage}")
+            raise OSError(f"{self._path} is damaged: {damage}")
         return await self._write(recover)
 
     async def fetch(self, uid: UUID) -> JobDetails | None:
@@ -143,7 +144,7 @@ class SQLiteBackend(Backend):
         try:
             return self._reader.execute(sql, values).fetchall()
         except sqlite3.Error as error:
-            raise OSError(f"the database can't be read: {error}") from error
+            raise OSError(f"{self._path} can't be read: {error}") from error
 
 
 def details(row: Sequence[Any]) -> JobDetails:
