@@ -55,18 +55,17 @@ MARKS = {
     "Set of Tasks/Futures is empty": "asyncio.wait() refuses an empty set, so check "
     "first whether there is a task to wait for: `if late:`",
     "Passing coroutines is forbidden": "asyncio.wait() takes tasks, not coroutines",
-    '": syntax error': "SQLite can't read a statement. If values stand inside its text, "
-    "write a question mark for each, and give the values to execute()",
-    "execute one statement at a time": "a value inside the text of a statement has added "
-    "another statement. Write a question mark for each value, and give the values to "
-    "execute()",
+    '": syntax error': "SQLite can't read this statement. Values don't belong inside its "
+    "text: write a question mark for each, and give the values to execute()",
+    "execute one statement at a time": "a value inside the text of a statement has "
+    "become another statement. Write a question mark for each value",
     "Incorrect number of bindings": "execute() takes all values in one tuple, one for "
     "each question mark. A tuple of a single value has a comma: (value,)",
-    "Error binding parameter": "SQLite takes text, bytes, numbers and None. The bytes of "
-    "a UUID are uid.bytes",
+    "Error binding parameter": "SQLite takes text, bytes, numbers and None. The bytes "
+    "of a UUID are uid.bytes",
     "cannot store TEXT value in BLOB": "a uid is stored as 16 bytes: uid.bytes",
-    "cannot start a transaction within": "the last transaction is still open. It has to "
-    "end with COMMIT, or with ROLLBACK if something was raised",
+    "cannot start a transaction within": "the last transaction is still open. It ends "
+    "with COMMIT, or with ROLLBACK if something was raised",
     "address already in use": "another program took the port. Try again",
 }
 """What the log says, and what it means."""
