@@ -454,56 +454,37 @@ def test_what_was_running_is_queued_again(server: AppServer, tmp_path: Path) -> 
 
 
 @pytest.mark.todo("6.6")
-def test_a_page_has_details(server: AppServer, tmp_path: Path) -> None:
-    """A page has the details of its jobs, as GET /v1/job/<uid> shows them."""
-    source = """
-    for number in (1, 2):
-        put(uid=UUID(int=number).bytes, state="running", started_at=float(number))
-    jobs, _ = await backend.page(None, limit, None)
-    return [job.to_dict() for job in jobs]
-    """
-    job = {"uid": str(uuid.UUID(int=2)), "task": "hello", "state": "running"}
-    job |= {"started_at": "1970-01-01T00:00:02.000000+00:00"}
-    with server.likely("details() makes the details from the COLUMNS of a row"):
-        jobs = call(server, tmp_path, source, limit=1)
-        assert jobs, "no jobs"
-    with server.likely("the newest job is the one with the largest seq: ORDER BY"):
-        assert jobs[0] == jobs[0] | job
-    with server.likely("a page has no more than `limit` jobs"):
-        assert len(jobs) == 1
-
-
-PAGES = """
-for number in range(10):
-    put(task=f"job {number}", state=states[number % len(states)])
-pages, after = [], None
-for _ in range(20):
-    jobs, after = await backend.page(state and JobState(state), 3, after)
-    pages.append([job.task for job in jobs])
-    put(task="a new one", state=states[0])
-    if after is None:
-        break
-return pages, after
-"""
-
-
-@pytest.mark.todo("6.6")
 @pytest.mark.parametrize("state", [None, *STATES])
 def test_pages_follow_each_other(
     server: AppServer, tmp_path: Path, state: str | None
 ) -> None:
     """Page by page, each job is listed once, even if new jobs arrive meanwhile."""
-    others = [other for other in STATES if other != state]
-    states = [state, others[0]] if state else others
-    pages, after = call(server, tmp_path, PAGES, states=states, state=state)
+    source = """
+    for number in range(10):
+        values = {"state": states[number % 2], "started_at": float(number)}
+        put(uid=UUID(int=number).bytes, **values)
+    pages, after = [], None
+    for _ in range(20):
+        jobs, after = await backend.page(state and JobState(state), 3, after)
+        pages.append([job.to_dict() for job in jobs])
+        put(task="a new one", state=states[0])
+        if after is None:
+            break
+    return pages, after
+    """
+    states = [state or "queued", "queued" if state == "failed" else "failed"]
+    pages, after = call(server, tmp_path, source, states=states, state=state)
     server.did += f"\nwith state = {state!r}, states = {states}"
-    listed = [task for page in pages for task in page]
-    numbers = [n for n in reversed(range(10)) if state in (None, states[n % 2])]
-    expected = [f"job {number}" for number in numbers]
-    with server.likely("list the jobs in this state, newest first, or all if None"):
-        assert pages[0] == expected[:3]
+    numbers = range(8, -1, -2) if state else range(9, -1, -1)
+    expected = [str(uuid.UUID(int=number)) for number in numbers]
+    listed = [job["uid"] for page in pages for job in page]
+    with server.likely("list the jobs in this state, or all if it is None: WHERE"):
+        assert pages[0], "no jobs"
+        assert {job["state"] for job in pages[0]} == set(states[: 1 if state else 2])
+    with server.likely("the newest job has the largest seq: ORDER BY, and LIMIT"):
+        assert [job["uid"] for job in pages[0]] == expected[:3]
     with server.likely("the cursor after a whole page is the seq of its last job"):
-        assert len(pages) > 1, f"{pages}, and then {after}"
+        assert len(pages) > 1, f"{listed}, and then {after}"
     with server.likely(
         "the next page begins right below the cursor: seq < ?. Rows that are skipped "
         "by their number move when a new job comes in"
@@ -512,6 +493,10 @@ def test_pages_follow_each_other(
     with server.likely("the last page has the cursor None, so that a client stops"):
         assert after is None
         assert listed == expected
+    with server.likely("details() makes the details from the COLUMNS of a row"):
+        oldest = pages[-1][-1] if pages[-1] else pages[-2][-1]
+        assert oldest["task"] == "hello"
+        assert oldest["started_at"] == "1970-01-01T00:00:00.000000+00:00"
 
 
 @pytest.mark.todo("6.7")
@@ -563,31 +548,24 @@ def test_a_bad_query_is_refused(server: AppServer) -> None:
             assert query.partition("=")[0] in reply.json["message"]
 
 
+SYNCHRONOUS = """
+from sanic import Sanic
+db = getattr(Sanic.get_app().ctx.saje.backend, "_db", None)
+return db and db.execute("PRAGMA synchronous").fetchone()[0]
+"""
+"""What the connection of a server has: 1 for normal, 2 for full."""
+
+
 @pytest.mark.todo("6.7")
-def test_sync_is_set(server: AppServer) -> None:
+def test_sync_is_set(server: AppServer, tmp_path: Path) -> None:
     """SAJE_SYNC is "full" by default, and a value that isn't known is refused."""
-    assert synchronous(server) == 2
+    with server.likely("each server opens a SQLiteBackend, with the file and `sync`"):
+        assert call(server, tmp_path, SYNCHRONOUS) == 2
     setting = {"name": "SAJE_SYNC", "value": "fast"}
     reply = server.request("POST", "/probe/setting", setting)
     server.did = "SANIC_SAJE_SYNC=fast, then create_saje(app)"
     with server.likely("the check in create_saje() was given, and has been changed"):
         assert "SAJE_SYNC must be" in str(reply.json["refused"])
-
-
-def synchronous(server: AppServer) -> int:
-    """Return what PRAGMA synchronous says in a server: 1 for normal, 2 for full."""
-    source = """
-    from sanic import Sanic
-    db = getattr(Sanic.get_app().ctx.saje.backend, "_db", None)
-    return db and db.execute("PRAGMA synchronous").fetchone()[0]
-    """
-    body = {"setup": "", "source": dedent(source), "names": {}}
-    reply = server.request("POST", "/probe/call", body)
-    server.did = "PRAGMA synchronous, in a server"
-    with server.likely("each server opens a SQLiteBackend, with the file and `sync`"):
-        found = reply.json["returned"]
-        assert found is not None, reply
-    return int(found)
 
 
 @pytest.mark.todo("6.7")
@@ -636,7 +614,7 @@ def test_an_outcome_is_recorded_later(server: AppServer) -> None:
 
 @pytest.mark.todo("6.7")
 def test_no_accepted_job_is_lost(
-    start: StartServer, monkeypatch: pytest.MonkeyPatch
+    start: StartServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After kill -9 or Ctrl+C, what was queued or running runs after the next start."""
     server = start()
@@ -652,7 +630,7 @@ def test_no_accepted_job_is_lost(
     monkeypatch.setenv("SANIC_SAJE_SYNC", "normal")
     again = start(after=server)
     with again.likely("open_backend passes `sync` on to the SQLiteBackend"):
-        assert synchronous(again) == 1
+        assert call(again, tmp_path, SYNCHRONOUS) == 1
     with again.likely("the file of the last run is opened again, and recover() called"):
         assert "Jobs that run again after the last stop: 1" in again.output()
         again.running(lost[0])
