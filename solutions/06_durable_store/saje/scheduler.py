@@ -81,7 +81,7 @@ class Scheduler:
     def _receive(self, loop: asyncio.AbstractEventLoop) -> None:
         """Wait for messages, in a thread, because `get` would block the loop."""
         while not self.stopping:
-            # Without a message, look anyway: a server that is killed right after
+            # Without a message, look anyway, because a server that is killed right after
             # its commit sends none.
             with suppress(Empty):
                 self.queue.get(timeout=CHECK_STOP)
