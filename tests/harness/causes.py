@@ -78,6 +78,9 @@ GIVEN = ("saje/model.py", "saje/signals.py", "saje/threads.py")
 RECORD = r"(?m)^(?=\w+(?: \d+)? +\d{4}-\d\d-\d\d )"
 """Where a line of Sanic's log begins. A traceback belongs to the line before it."""
 
+RAISED_FROM = "The above exception was the direct cause of the following exception"
+"""What stands in between if one exception was raised from another."""
+
 
 def without_failed_tasks(log: str) -> str:
     """Drop the tracebacks of tasks that fail on purpose, because a test wants that."""
@@ -111,7 +114,9 @@ def in_the_log(app: Path, log: str) -> str | None:
     # for the tracebacks of the main process.
     own = rf'^ *File "{re.escape(str(app))}[/\\](.+?)", line (\d+)'
     own += r"|^│ ((?:app|saje)[/\\]\w+\.py|server\.py):(\d+)"
-    for match in re.finditer(own, log, re.MULTILINE):
+    # If an exception was raised from another one, that one came from the right place.
+    records = (record.partition(RAISED_FROM)[0] for record in re.split(RECORD, log))
+    for match in re.finditer(own, "\n".join(records), re.MULTILINE):
         file, line = filter(None, match.groups())
         # A given file only complains about what it was called with.
         if not (where and Path(file).as_posix() in GIVEN):

@@ -81,8 +81,8 @@ class Scheduler:
     def _receive(self, loop: asyncio.AbstractEventLoop) -> None:
         """Wait for messages, in a thread, because `get` would block the loop."""
         while not self.stopping:
-            # Without a message, look anyway, because a server that is killed right after
-            # its commit sends none.
+            # Without a message, look anyway, because a server that is killed right
+            # after its commit sends none.
             with suppress(Empty):
                 self.queue.get(timeout=CHECK_STOP)
             loop.call_soon_threadsafe(self.awake.set)
