@@ -55,8 +55,8 @@ MARKS = {
     "Set of Tasks/Futures is empty": "asyncio.wait() refuses an empty set, so check "
     "first whether there is a task to wait for: `if late:`",
     "Passing coroutines is forbidden": "asyncio.wait() takes tasks, not coroutines",
-    '": syntax error': "SQLite can't read this statement. Values don't belong inside "
-    "its text: write a question mark for each, and give the values to execute()",
+    '": syntax error': "SQLite can't read this statement. If a value stands inside its "
+    "text, write a question mark there, and give the value to execute()",
     "execute one statement at a time": "a value inside the text of a statement has "
     "become another statement. Write a question mark for each value",
     "Incorrect number of bindings": "execute() takes all values in one tuple, one for "
