@@ -31,11 +31,12 @@ from saje.sqlite import SQLiteBackend
 from saje_probe_parts import LIMITS, limited
 uid = UUID(UID)
 path = Path(folder) / "jobs.db"
-backend = SQLiteBackend(path)
+backend = SQLiteBackend(path, "normal")  # which doesn't wait for a slow disk
 other = sqlite3.connect(
     path, timeout=wait, isolation_level=None, check_same_thread=False
 )
 other.row_factory = sqlite3.Row
+other.execute("PRAGMA synchronous = normal")
 
 def put(db=other, **columns):
     columns = {"uid": uuid4().bytes, "task": "hello", "kwargs": "{}"} | columns
@@ -623,7 +624,7 @@ def test_no_accepted_job_is_lost(
     on_disk(server, ended)
     lost = [server.post("probe_waits", until=str(release))]
     server.running(lost[0])
-    server.worker().suspend()
+    server.worker().kill()
     lost += [server.post("hello", name=str(n), seconds=0) for n in range(3)]
     server.kill()
     monkeypatch.setenv("SANIC_SAJE_SYNC", "normal")
@@ -672,6 +673,6 @@ def test_a_file_that_cannot_be_used_is_left_alone(
     server.did = f"SANIC_SAJE_DB={file}, which is {kind}, then started the app"
     with server.likely("the checks in saje/schema.py were given, and were changed"):
         assert "SAJE_DB" in refused
-        assert refused.count(str(file)) > 0
+        assert str(file) in refused
         assert "Traceback" not in refused
         assert file.read_bytes() == before
