@@ -55,6 +55,17 @@ MARKS = {
     "Set of Tasks/Futures is empty": "asyncio.wait() refuses an empty set, so check "
     "first whether there is a task to wait for: `if late:`",
     "Passing coroutines is forbidden": "asyncio.wait() takes tasks, not coroutines",
+    '": syntax error': "SQLite can't read this statement. If a value stands inside its "
+    "text, write a question mark there, and give the value to execute()",
+    "execute one statement at a time": "a value inside the text of a statement has "
+    "become another statement. Write a question mark for each value",
+    "Incorrect number of bindings": "execute() takes all values in one tuple, one for "
+    "each question mark. A tuple of a single value has a comma: (value,)",
+    "Error binding parameter": "SQLite takes text, bytes, numbers and None. The bytes "
+    "of a UUID are uid.bytes",
+    "cannot store TEXT value in BLOB": "a uid is stored as 16 bytes: uid.bytes",
+    "cannot start a transaction within": "the last transaction is still open. It ends "
+    "with COMMIT, or with ROLLBACK if something was raised",
     "address already in use": "another program took the port. Try again",
 }
 """What the log says, and what it means."""
@@ -66,6 +77,9 @@ GIVEN = ("saje/model.py", "saje/signals.py", "saje/threads.py")
 
 RECORD = r"(?m)^(?=\w+(?: \d+)? +\d{4}-\d\d-\d\d )"
 """Where a line of Sanic's log begins. A traceback belongs to the line before it."""
+
+RAISED_FROM = "The above exception was the direct cause of the following exception"
+"""What stands in between if one exception was raised from another."""
 
 
 def without_failed_tasks(log: str) -> str:
@@ -100,7 +114,9 @@ def in_the_log(app: Path, log: str) -> str | None:
     # for the tracebacks of the main process.
     own = rf'^ *File "{re.escape(str(app))}[/\\](.+?)", line (\d+)'
     own += r"|^│ ((?:app|saje)[/\\]\w+\.py|server\.py):(\d+)"
-    for match in re.finditer(own, log, re.MULTILINE):
+    # If an exception was raised from another one, that one came from the right place.
+    records = (record.partition(RAISED_FROM)[0] for record in re.split(RECORD, log))
+    for match in re.finditer(own, "\n".join(records), re.MULTILINE):
         file, line = filter(None, match.groups())
         # A given file only complains about what it was called with.
         if not (where and Path(file).as_posix() in GIVEN):

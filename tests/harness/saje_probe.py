@@ -5,7 +5,7 @@ import builtins
 import faulthandler
 import os
 import signal
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from copy import copy
 from functools import wraps
 from multiprocessing import current_process
@@ -24,7 +24,7 @@ if hasattr(signal, "SIGUSR1"):  # Windows has none.
     faulthandler.register(signal.SIGUSR1, all_threads=False)
 
 import server
-from saje_probe_parts import FakeQueue, FullDisk
+from saje_probe_parts import FakeQueue, FullDisk, limited
 
 # Times a tenth of a second, after which Sanic gives up a process that is starting. The
 # test has limits of its own, and knows how busy the machine is.
@@ -158,7 +158,7 @@ async def setting(request: Request) -> HTTPResponse:
     from saje.creator import create_saje
 
     name, value = f"SANIC_{request.json['name']}", request.json["value"]
-    before = os.environ[name]
+    before = os.environ.get(name)
     os.environ[name] = value
     app, refused = Sanic("SajeSetting"), None
     app.config.setdefault("SAJE_TASKS", request.app.config.get("SAJE_TASKS"))
@@ -167,7 +167,9 @@ async def setting(request: Request) -> HTTPResponse:
     except SystemExit as error:
         refused = str(error)
     finally:
-        os.environ[name] = before
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
         Sanic.unregister_app(app)
     return json({"refused": refused})
 
@@ -240,7 +242,8 @@ def log_what_is_sent(client: Any) -> None:
     The header ``probe-slow`` of a request makes that take a while, which gives a
     handler away that doesn't wait for it. The header ``probe-raises`` names an
     exception that send() raises. The header ``probe-broken`` says what doesn't work:
-    the disk or the queue. The header ``probe-depth`` is what depth() of a client
+    the disk or the queue. From step 06 on, the header ``probe-limit`` names a limit of
+    LIMITS for the database. The header ``probe-depth`` is what depth() of a client
     returns that the handler has asked for.
     """
     original, depth = client.send, client.depth
@@ -260,7 +263,9 @@ def log_what_is_sent(client: Any) -> None:
                 self.backend = FullDisk()
             else:
                 self.queue = FakeQueue(error=EOFError())
-        result = await original(self, job, *args, **kwargs)
+        limit = headers.get("probe-limit")
+        with limited(self.backend, limit) if limit else nullcontext():
+            result = await original(self, job, *args, **kwargs)
         logger.info("Sent: %s %s", job, result or "")  # from step 06 on the uid
         return result
 

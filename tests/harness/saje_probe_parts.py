@@ -148,6 +148,32 @@ class FullDisk:
     add = store
 
 
+LIMITS = {
+    "a full disk": ("max_page_count = 1", "max_page_count = 1073741823"),
+    "a read-only disk": ("query_only = true", "query_only = false"),
+}
+"""What SQLite is told so that it can't write, and so that it can again. A database that
+is larger than its limit can't grow, but still takes a little in the pages it has."""
+
+
+@contextmanager
+def limited(backend: Any, limit: str) -> Iterator[None]:
+    """Let an SQLiteBackend meet one of the LIMITS.
+
+    Args:
+        backend: The SQLiteBackend.
+        limit: The key of the limit.
+    """
+    on, off = LIMITS[limit]
+    with backend._writing:
+        backend._db.execute(f"PRAGMA {on}")
+    try:
+        yield
+    finally:
+        with backend._writing:
+            backend._db.execute(f"PRAGMA {off}")
+
+
 @contextmanager
 def log_to(events: list[str]) -> Iterator[None]:
     """Report each line of the log as an event."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import threading
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+from saje_probe_parts import limited
 from sanic.log import logger
 
 import app.tasks  # noqa: F401  (registers its tasks)
@@ -276,6 +278,29 @@ class FillsTheDisk(Task):
 
         FileBackend.store = fail  # type: ignore[method-assign, assignment]
         return "a result that doesn't get on file"
+
+
+class LosesTheDisk(Task):
+    """Lets the worker's database be read-only until a test wants it back."""
+
+    name = "probe_read_only"
+
+    def run(self, until: str) -> str:
+        """Return when the database is read-only, until there is a file of that name."""
+        from saje.sqlite import SQLiteBackend
+
+        backend = next(b for b in gc.get_objects() if isinstance(b, SQLiteBackend))
+        begun = threading.Event()
+
+        def wait() -> None:
+            with limited(backend, "a read-only disk"):
+                begun.set()
+                while not Path(until).exists():
+                    time.sleep(0.02)
+
+        threading.Thread(target=wait, daemon=True).start()
+        begun.wait()
+        return "a result that has to wait"
 
 
 class Nested(Task):

@@ -49,7 +49,7 @@ def create_saje(app: Sanic) -> None:
 
     @app.main_process_start
     async def start(app: Sanic) -> None:
-        app.ctx.saje_lock = await claim(db, open_backend)
+        app.ctx.saje_lock = await take_over(db, open_backend)
         app.shared_ctx.saje_tokens = new_tokens()
 
     @app.main_process_ready
@@ -113,8 +113,8 @@ def number(
     return value
 
 
-async def claim(db: str, open_backend: Callable[[], Backend]) -> FileLock:
-    """Claim the file for this app, and take up what an earlier run has left.
+async def take_over(db: str, open_backend: Callable[[], Backend]) -> FileLock:
+    """Lock the file for this app, and take up what an earlier run has left.
 
     Args:
         db: The file that keeps the jobs.

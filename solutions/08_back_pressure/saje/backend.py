@@ -95,7 +95,7 @@ class Backend(ABC):
             after: The cursor that came with the page before this one.
 
         Returns:
-            The jobs, and the cursor for the next page, or None if there is none.
+            The jobs, and the cursor for the next page, or None if there can be none.
         """
 
     @abstractmethod

@@ -92,7 +92,7 @@ def read_page(request: Request) -> tuple[JobState | None, int, int | None]:
     Raises:
         BadRequest: A value can't be used, or a name is unknown (400).
     """
-    query = dict(request.query_args)
+    query = dict(request.get_query_args(keep_blank_values=True))
     state, limit = query.pop("state", None), query.pop("limit", "50")
     after = query.pop("after", None)
     if query:

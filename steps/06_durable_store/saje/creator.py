@@ -51,7 +51,7 @@ def create_saje(app: Sanic) -> None:
 
     @app.main_process_start
     async def start(app: Sanic) -> None:
-        app.ctx.saje_lock = await claim(db, open_backend)
+        app.ctx.saje_lock = await take_over(db, open_backend)
         # As Manager() does it, but with a function that runs in the new process first.
         # By now the only child of this process is Sanic's own Manager.
         manager = SyncManager()
@@ -91,8 +91,8 @@ def create_saje(app: Sanic) -> None:
     app.ext.add_dependency(SajeClient, get_client)
 
 
-async def claim(db: str, open_backend: Callable[[], Backend]) -> FileLock:
-    """Claim the file for this app, and take up what an earlier run has left.
+async def take_over(db: str, open_backend: Callable[[], Backend]) -> FileLock:
+    """Lock the file for this app, and take up what an earlier run has left.
 
     Args:
         db: The file that keeps the jobs.

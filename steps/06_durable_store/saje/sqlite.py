@@ -12,7 +12,7 @@ import ujson
 
 from saje.backend import Backend
 from saje.model import Claim, JobDetails, JobState, NewJob, Outcome, iso
-from saje.schema import connect
+from saje.schema import BUSY, connect
 from saje.threads import in_thread
 
 T = TypeVar("T")
@@ -34,18 +34,18 @@ def add(db: sqlite3.Connection, job: NewJob) -> UUID:
 def claim(db: sqlite3.Connection, worker: str, free: int) -> list[Claim]:
     """Mark the oldest queued jobs as running, and return them. See Backend.claim."""
     # TODO 6.3: mark the oldest queued jobs as running, `free` of them at most, and
-    # return a Claim for each, oldest first. Do it in one statement, because between two
-    # of them another process could take the same jobs. Count the attempt, or nobody
-    # could tell this run of a job from an earlier one. Note the worker and the time.
+    # return a Claim for each, oldest first. This runs in a transaction, so no other
+    # process can take the same jobs meanwhile. Count the attempt, or nobody could tell
+    # this run of a job from an earlier one. Note the worker and the time.
     return []
 
 
 def finish(db: sqlite3.Connection, outcome: Outcome) -> bool:
     """Record an outcome, if it is that of the latest attempt. See Backend.finish."""
-    # TODO 6.4: record the outcome, unless the job has been claimed once more since
-    # then: the later attempt is the one that counts, and this one comes too late.
-    # vars(outcome) has all values by name, for parameters like :seq. The rowcount of
-    # what execute() returns says how many rows an UPDATE has changed.
+    # TODO 6.4: record the outcome, unless the job isn't running any more, or has been
+    # claimed once more since then: the later attempt is the one that counts, and this
+    # one comes too late. vars(outcome) has all values by name, for parameters like
+    # :seq. The rowcount of what execute() returns says how many rows have changed.
     return False
 
 
@@ -74,8 +74,9 @@ class SQLiteBackend(Backend):
         Raises:
             OSError: The file can't be used.
         """
-        self._db = connect(Path(path), sync)
-        self._reader = connect(Path(path), sync)
+        self._path = Path(path)
+        self._db = connect(self._path, sync)
+        self._reader = connect(self._path, sync)
         self._reader.execute("PRAGMA query_only = true")
         self._writing = Lock()
 
@@ -95,7 +96,7 @@ class SQLiteBackend(Backend):
         """Check the file, then commit the change. See Backend.recover."""
         damage = self._read("PRAGMA quick_check(1)")[0][0]
         if damage != "ok":
-            raise OSError(f"the database is damaged: {damage}")
+            raise OSError(f"{self._path} is damaged: {damage}")
         return await self._write(recover)
 
     async def fetch(self, uid: UUID) -> JobDetails | None:
@@ -130,19 +131,24 @@ class SQLiteBackend(Backend):
 
     def _commit(self, function: Callable[..., T], values: Sequence[Any]) -> T:
         """Call a function, then commit what it has changed, or else undo all of it."""
-        with self._writing:  # one transaction at a time
+        # One transaction at a time. While the file is locked, no call waits for long.
+        if not self._writing.acquire(timeout=BUSY):
+            raise sqlite3.OperationalError("the calls before this one are waiting")
+        try:
             # TODO 6.1: so far, each statement commits itself. Put all changes of the
             # function into one transaction: commit them when it has returned, and undo
             # them if it raises anything. Begin with BEGIN IMMEDIATE, because a plain
             # transaction that reads first and writes later fails if another process has
             # written in between.
             return function(self._db, *values)
+        finally:
+            self._writing.release()
 
     def _read(self, sql: str, *values: Any) -> list[Any]:
         try:
             return self._reader.execute(sql, values).fetchall()
         except sqlite3.Error as error:
-            raise OSError(f"the database can't be read: {error}") from error
+            raise OSError(f"{self._path} can't be read: {error}") from error
 
 
 def details(row: Sequence[Any]) -> JobDetails:

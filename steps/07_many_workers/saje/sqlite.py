@@ -12,7 +12,7 @@ import ujson
 
 from saje.backend import Backend
 from saje.model import Claim, JobDetails, JobState, NewJob, Outcome, iso
-from saje.schema import connect
+from saje.schema import BUSY, connect
 from saje.threads import in_thread
 
 T = TypeVar("T")
@@ -116,8 +116,9 @@ class SQLiteBackend(Backend):
         Raises:
             OSError: The file can't be used.
         """
-        self._db = connect(Path(path), sync)
-        self._reader = connect(Path(path), sync)
+        self._path = Path(path)
+        self._db = connect(self._path, sync)
+        self._reader = connect(self._path, sync)
         self._reader.execute("PRAGMA query_only = true")
         self._writing = Lock()
         self._workers = workers
@@ -142,7 +143,7 @@ class SQLiteBackend(Backend):
         """Check the file, then commit the change. See Backend.recover."""
         damage = self._read("PRAGMA quick_check(1)")[0][0]
         if damage != "ok":
-            raise OSError(f"the database is damaged: {damage}")
+            raise OSError(f"{self._path} is damaged: {damage}")
         return await self._write(recover)
 
     async def fetch(self, uid: UUID) -> JobDetails | None:
@@ -182,7 +183,10 @@ class SQLiteBackend(Backend):
 
     def _commit(self, function: Callable[..., T], values: Sequence[Any]) -> T:
         """Call a function, then commit what it has changed, or else undo all of it."""
-        with self._writing:  # one transaction at a time
+        # One transaction at a time. While the file is locked, no call waits for long.
+        if not self._writing.acquire(timeout=BUSY):
+            raise sqlite3.OperationalError("the calls before this one are waiting")
+        try:
             # IMMEDIATE, because a transaction that reads first and writes later fails
             # if another process has written in between.
             self._db.execute("BEGIN IMMEDIATE")
@@ -194,12 +198,14 @@ class SQLiteBackend(Backend):
                     self._db.execute("ROLLBACK")
                 raise
             return done
+        finally:
+            self._writing.release()
 
     def _read(self, sql: str, *values: Any) -> list[Any]:
         try:
             return self._reader.execute(sql, values).fetchall()
         except sqlite3.Error as error:
-            raise OSError(f"the database can't be read: {error}") from error
+            raise OSError(f"{self._path} can't be read: {error}") from error
 
 
 def details(row: Sequence[Any]) -> JobDetails:

@@ -6,7 +6,7 @@ from pathlib import Path
 APPLICATION_ID = 0x53414A45
 """The letters SAJE. SQLite keeps this number in the header of the file."""
 
-BUSY = 5.0
+BUSY = 2.0
 """Seconds to wait until another process has committed. A commit takes milliseconds."""
 
 MIGRATIONS = (

@@ -164,8 +164,9 @@ class SQLiteBackend(Backend):
         Raises:
             OSError: The file can't be used.
         """
-        self._store = Store(connect(Path(path), sync))
-        self._reader = connect(Path(path), sync)
+        self._path = Path(path)
+        self._store = Store(connect(self._path, sync))
+        self._reader = connect(self._path, sync)
         self._reader.execute("PRAGMA query_only = true")
         self._backlog = backlog
         # Made once, because the Store recognizes calls of the same function.
@@ -196,7 +197,7 @@ class SQLiteBackend(Backend):
         """Check the file, then commit the change. See Backend.recover."""
         damage = self._read("PRAGMA quick_check(1)")[0][0]
         if damage != "ok":
-            raise OSError(f"the database is damaged: {damage}")
+            raise OSError(f"{self._path} is damaged: {damage}")
         return await self._store.do(recover, None)
 
     async def prune(self, before: float) -> None:
@@ -234,7 +235,7 @@ class SQLiteBackend(Backend):
         try:
             return self._reader.execute(sql, values).fetchall()
         except sqlite3.Error as error:
-            raise OSError(f"the database can't be read: {error}") from error
+            raise OSError(f"{self._path} can't be read: {error}") from error
 
 
 def details(row: Sequence[Any]) -> JobDetails:
