@@ -28,7 +28,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 from saje.model import JobState, NewJob, Outcome
 from saje.sqlite import SQLiteBackend
-from saje_probe_parts import LIMITS, limited
+from saje_probe_parts import LIMITS, claim, connection, finish, limited, write
 uid = UUID(UID)
 path = Path(folder) / "jobs.db"
 backend = SQLiteBackend(path, "normal")  # which doesn't wait for a slow disk
@@ -109,12 +109,12 @@ def test_a_write_is_committed(server: AppServer, tmp_path: Path) -> None:
     """Others see all of a write once it has returned, and nothing of it before."""
     source = """
     seen = []
-    def write(db):
+    def writing(db):
         for _ in range(2):
             put(db)
             seen.append(count())
         return "what the function returns"
-    returned = await backend._write(write)
+    returned = await write(backend, writing)
     return seen, count(), returned
     """
     seen, after, returned = call(server, tmp_path, source)
@@ -156,7 +156,7 @@ def test_a_write_is_all_or_nothing(
     async def attempt(function):
         try:
             with limited(backend, kind) if kind in LIMITS else nullcontext():
-                await backend._write(function)
+                await write(backend, function)
         except BaseException as error:
             return f"{type(error).__name__}: {error}"
     raised = await attempt(fail)
@@ -198,7 +198,7 @@ def test_nobody_writes_in_between(server: AppServer, tmp_path: Path) -> None:
         put(db, task=f"after {found}")
     raised = None
     try:
-        await backend._write(reads_then_writes)
+        await write(backend, reads_then_writes)
     except OSError as error:
         raised = str(error)
     return raised, between
@@ -288,7 +288,7 @@ def test_the_oldest_are_claimed(server: AppServer, tmp_path: Path) -> None:
     before, began = rows(), time.time()
     claims = []
     for free in (2, 0, 10, 10):
-        found = await backend.claim(f"worker {free}", free)
+        found = await claim(backend, f"worker {free}", free)
         claims.append([(c.seq, c.uid.hex, c.task, c.kwargs, c.attempt) for c in found])
         if free == 2:
             between = rows()
@@ -330,7 +330,7 @@ def test_attempts_are_counted(server: AppServer, tmp_path: Path) -> None:
     put()
     attempts = []
     for _ in range(3):
-        attempts += [claim.attempt for claim in await backend.claim("worker", 1)]
+        attempts += [claim.attempt for claim in await claim(backend, "worker", 1)]
         attempts += [row["attempt"] for row in rows()]
         other.execute("UPDATE jobs SET state = 'queued'")
     return attempts
@@ -348,7 +348,7 @@ def test_no_job_is_claimed_twice(server: AppServer, tmp_path: Path) -> None:
     """Several backends that claim at the same time share the jobs among them."""
     source = """
     found = []
-    while claims := await backend.claim("worker", 3):
+    while claims := await claim(backend, "worker", 3):
         found += [claim.seq for claim in claims]
     return found
     """
@@ -368,7 +368,7 @@ before = rows()
 returned, rest = [], []
 for seq, attempt, end, result, error in outcomes:
     outcome = Outcome(seq, attempt, JobState(end), result, error, 7.5)
-    returned.append(await backend.finish(outcome))
+    returned.append(await finish(backend, outcome))
     rest.append(rows())
 return before, returned, rest
 """
@@ -431,7 +431,7 @@ def test_what_was_running_is_queued_again(server: AppServer, tmp_path: Path) -> 
     before = rows()
     counts = [await backend.recover(), await backend.recover()]
     after = rows()
-    claims = await backend.claim("worker", 10)
+    claims = await claim(backend, "worker", 10)
     return before, counts, after, [(claim.seq, claim.attempt) for claim in claims]
     """
     before, counts, after, claims = call(server, tmp_path, source)
@@ -550,8 +550,10 @@ def test_a_bad_query_is_refused(server: AppServer) -> None:
 
 SYNCHRONOUS = """
 from sanic import Sanic
-db = getattr(Sanic.get_app().ctx.saje.backend, "_db", None)
-return db and db.execute("PRAGMA synchronous").fetchone()[0]
+backend = Sanic.get_app().ctx.saje.backend
+if not isinstance(backend, SQLiteBackend):
+    return None
+return connection(backend).execute("PRAGMA synchronous").fetchone()[0]
 """
 """What the connection of a server has: 1 for normal, 2 for full."""
 
@@ -602,7 +604,7 @@ def test_an_outcome_is_recorded_later(server: AppServer) -> None:
     with server.likely("worker() gets open_backend, which opens a SQLiteBackend"):
         uid = server.post("probe_read_only", until=str(release))
         try:
-            server.logged(f"Job {uid} ended, but isn't recorded yet")
+            server.logged("recorded yet")
             waiting = server.post("hello", seconds=0)
             assert on_disk(server, uid)["state"] == "running"
             assert on_disk(server, waiting)["state"] == "queued"

@@ -6,7 +6,7 @@ import io
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -165,13 +165,41 @@ def limited(backend: Any, limit: str) -> Iterator[None]:
         limit: The key of the limit.
     """
     on, off = LIMITS[limit]
-    with backend._writing:
-        backend._db.execute(f"PRAGMA {on}")
+    # Until step 08, calls of several threads share the connection, one after the other.
+    with getattr(backend, "_writing", None) or nullcontext():
+        connection(backend).execute(f"PRAGMA {on}")
     try:
         yield
     finally:
-        with backend._writing:
-            backend._db.execute(f"PRAGMA {off}")
+        with getattr(backend, "_writing", None) or nullcontext():
+            connection(backend).execute(f"PRAGMA {off}")
+
+
+def connection(backend: Any) -> Any:
+    """Return the connection with which an SQLiteBackend writes."""
+    return backend._store._db if hasattr(backend, "_store") else backend._db
+
+
+async def write(backend: Any, function: Any) -> Any:
+    """Let an SQLiteBackend call a function in a transaction, as its step does it."""
+    if hasattr(backend, "_store"):  # from step 08 on, functions write several items
+        return await backend._store.do(lambda db, items: [function(db)], None)
+    return await backend._write(function)
+
+
+async def claim(backend: Any, worker: str, free: int) -> Any:
+    """Claim jobs, as the backend's step does it."""
+    if hasattr(backend, "turn"):
+        return (await backend.turn([], worker, free))[1]
+    found = await backend.claim(worker, free)
+    return found[0] if isinstance(found, tuple) else found
+
+
+async def finish(backend: Any, outcome: Any) -> Any:
+    """Record an outcome, as the backend's step does it."""
+    if hasattr(backend, "turn"):
+        return (await backend.turn([outcome], "worker", 0))[0][0]
+    return await backend.finish(outcome)
 
 
 @contextmanager

@@ -92,7 +92,8 @@ class Scheduler:
             )
         except OSError as error:
             self.outcomes = outcomes + self.outcomes
-            logger.error("Trying again in %s s, because %s", RETRY, error)
+            count = len(self.outcomes)
+            logger.error("Outcomes not recorded yet: %d, because %s", count, error)
             await asyncio.sleep(RETRY)
             self.awake.set()
             return

@@ -86,7 +86,7 @@ class Store:
             return self._transaction(batch)
         except sqlite3.OperationalError as error:  # such as locked, full or read-only
             return [OSError(f"the database can't be written: {error}") for _ in batch]
-        except Exception as error:
+        except BaseException as error:
             if len(batch) > 1:  # one of them is to blame, so try each of them alone
                 return [self._commit([request])[0] for request in batch]
             if isinstance(error, sqlite3.IntegrityError):
@@ -118,7 +118,7 @@ def settle(batch: Sequence[Request[Any, Any]], results: Sequence[Any]) -> None:
     for request, result in zip(batch, results, strict=True):
         if request.result.done():  # its coroutine was cancelled
             continue
-        if isinstance(result, Exception):
+        if isinstance(result, BaseException):
             request.result.set_exception(result)
         else:
             request.result.set_result(result)
