@@ -21,7 +21,7 @@ Write = Callable[[sqlite3.Connection, Sequence[Item]], Sequence[Result | Excepti
 raised where its item came from."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request(Generic[Item, Result]):
     """An item that waits to be written."""
 
