@@ -353,11 +353,21 @@ def schedule(
             parser=own_break,
         ),
     ] = None,
+    first: Annotated[
+        int,
+        typer.Option("--first", metavar="N", help="The step to begin with.", min=0),
+    ] = 0,
+    last: Annotated[
+        int, typer.Option("--last", metavar="N", help="The step to end with.", min=0)
+    ] = 99,
 ) -> None:
     """For the instructor: print when each step begins, with breaks."""
     from workshop.instructor import schedule as sheet
 
-    sheet.show(REPOSITORY.steps(), start, breaks or [], console())
+    steps = [step for step in REPOSITORY.steps() if first <= step.number <= last]
+    if not steps:
+        raise WorkshopError(f"There are no steps from {first} to {last}.")
+    sheet.show(steps, start, breaks or [], console())
 
 
 @app.command()

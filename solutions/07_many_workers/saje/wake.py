@@ -36,7 +36,7 @@ class Bell:
 
     def ring(self) -> None:
         """Wake a worker that waits, or the next one that will."""
-        with suppress(ValueError):  # there are 2 billion tokens already
+        with suppress(ValueError, OSError):  # it can't hold any more tokens
             self._tokens.release()
 
     def listen(self, call: Callable[[], None]) -> None:

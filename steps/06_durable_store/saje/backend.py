@@ -186,7 +186,11 @@ class FileBackend(Backend):
 
     async def store(self, uid: UUID, state: JobState, **changes: Any) -> None:
         """Append one line about a job."""
-        record = encode({"uid": str(uid), "state": state, **changes}).encode() + b"\n"
+        # encode() has checked the values of the job before. It would refuse the deepest
+        # of them here, because the record around them is one more level.
+        values = {"uid": str(uid), "state": state, **changes}
+        line = ujson.dumps(values, ensure_ascii=False, escape_forward_slashes=False)
+        record = line.encode() + b"\n"
         if self._ends_torn():
             record = b"\n" + record
         if self._writer.write(record) != len(record):

@@ -25,6 +25,9 @@ COUNT = """
 """
 """Counts the jobs that wait, up to a limit."""
 
+MANY = 1_000_000
+"""How far `waiting` counts."""
+
 BITE = 500
 """How many rows `prune` looks at in one transaction, which takes a few milliseconds."""
 
@@ -168,7 +171,6 @@ class SQLiteBackend(Backend):
         self._store = Store(connect(self._path, sync))
         self._reader = connect(self._path, sync)
         self._reader.execute("PRAGMA query_only = true")
-        self._backlog = backlog
         # Made once, because the Store recognizes calls of the same function.
         self._add = partial(add, backlog=backlog)
         self._turn = partial(turn, workers=workers)
@@ -229,7 +231,7 @@ class SQLiteBackend(Backend):
 
     def waiting(self) -> int:
         """Count rows. See Backend.waiting."""
-        return int(self._read(COUNT, self._backlog)[0][0])
+        return int(self._read(COUNT, MANY)[0][0])
 
     def _read(self, sql: str, *values: Any) -> list[Any]:
         try:
