@@ -41,8 +41,8 @@ COMMAND = 3000.0
 """Seconds a command may take."""
 TOO_SLOW = "Not all workers acknowledged a successful startup"
 """What Sanic says of servers that aren't up in 30 seconds, before it exits."""
-RUN = re.compile(r"python3? -m workshop run\b")
-"""What serves an app."""
+RUN = re.compile(r"(?P<settings>(?:[A-Z_]+=\S+ +)*)python3? -m workshop run\b")
+"""What serves an app, perhaps with settings in front."""
 
 
 class Parted(AssertionError):
@@ -139,11 +139,12 @@ class Scene:
             Parted: The line doesn't end, or the app doesn't start.
         """
         python = shlex.quote(sys.executable)
-        if RUN.match(line):
-            words = [sys.executable, *shlex.split(line)[1:]]
+        if run := RUN.match(line):
+            settings = dict(word.split("=", 1) for word in run["settings"].split())
+            words = [sys.executable, *shlex.split(line)[len(settings) + 1 :]]
             other = "--port" in words  # an app beside the first one
             port = processes.free_port() if other else self._new_port()
-            return self._serve([*words, f"--port={port}"])
+            return self._serve([*words, f"--port={port}"], settings)
         if re.match(r"python3? \S+/measure\.py$", line):
             line += f" http://127.0.0.1:{PORT}"
         line = line.replace(f":{PORT}", f":{self.port}")
@@ -208,10 +209,11 @@ class Scene:
             self.port = processes.free_port()
         return self.port
 
-    def _serve(self, command: list[str]) -> Done | None:
+    def _serve(self, command: list[str], settings: dict[str, str]) -> Done | None:
         log = self._folder / f"log-{time.monotonic_ns()}.txt"
         with log.open("wb") as file:
-            process = processes.start(command, self.root, self._env, file)
+            env = {**self._env, **settings}
+            process = processes.start(command, self.root, env, file)
 
         def decided() -> bool:
             return process.poll() is not None or self._read(log).count(READY) >= 2
