@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from pathlib import Path
@@ -59,7 +59,11 @@ class AppProcess:
     """Seconds to wait for anything, for every server of this run."""
 
     def __init__(
-        self, app: Path, data: Path, drain: float | str = DRAIN, workers: int = 1
+        self,
+        app: Path,
+        data: Path,
+        drain: float | str = DRAIN,
+        settings: Mapping[str, int] | None = None,
     ) -> None:
         """Start the app and wait until it is up.
 
@@ -67,7 +71,7 @@ class AppProcess:
             app: The folder of the app.
             data: The folder for its log and its jobs.
             drain: SAJE_DRAIN, in seconds.
-            workers: SAJE_WORKERS, which counts from step 07 on.
+            settings: More settings, by name. SAJE_WORKERS is 1 if it isn't there.
 
         Raises:
             Checkpoint: The app does not come up.
@@ -76,7 +80,7 @@ class AppProcess:
         self.data = data
         self.db = data / "jobs.db"  # whatever the app keeps its jobs in
         self.drain = drain
-        self.workers = workers
+        self.settings = {"SAJE_WORKERS": 1} | dict(settings or {})
         self.log = data / f"log-{time.monotonic_ns()}.txt"
         self.jobs: dict[str, str] = {}  # what was submitted, by uid
         self.stopping = False  # whether somebody has asked the app to stop
@@ -101,12 +105,12 @@ class AppProcess:
             "PYTHONPATH": str(HERE),
             "SANIC_SAJE_DB": str(self.db),
             "SANIC_SAJE_DRAIN": str(self.drain),
-            "SANIC_SAJE_WORKERS": str(self.workers),
             "SANIC_SAJE_TASKS": "saje_probe_tasks",
             "SANIC_NO_COLOR": "true",
             "PYTHONUNBUFFERED": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
         }
+        env |= {f"SANIC_{name}": str(value) for name, value in self.settings.items()}
         with self.log.open("wb") as log:
             self.main = processes.start([*command, "--no-motd"], self.app, env, log)
         self.http = httpx.Client(
@@ -158,10 +162,7 @@ class AppProcess:
             self.http.post("/probe/settle").raise_for_status()
         self._boot_until(lambda: "No change needed" in self.output(), began)
         self._boot_until(
-            lambda: (
-                self._worker_state() not in STARTS
-                or "SAJE worker ready" in self.output()
-            ),
+            lambda: self.output().count("SAJE worker ready") >= self._starting(),
             began,
         )
         self.slowness = max(1.0, (time.monotonic() - began) / QUIET_BOOT)
@@ -237,10 +238,12 @@ class AppProcess:
             return False
         return not processes.is_alive(self.worker_process)
 
-    def _worker_state(self) -> str | None:
+    def _starting(self) -> int:
+        """Return how many SajeWorkers are starting, or have started."""
         reply = self.http.get("/v1/info")
         workers = reply.json().get("workers", {}) if reply.is_success else {}
-        return next((w["state"] for n, w in workers.items() if "SajeWorker" in n), None)
+        states = [w["state"] for n, w in workers.items() if "SajeWorker" in n]
+        return sum(state in STARTS for state in states)
 
     def begin(self) -> None:
         """Begin a test: look for causes only in what is logged from now on."""

@@ -149,7 +149,7 @@ async def setting(request: Request) -> HTTPResponse:
     from saje.creator import create_saje
 
     name, value = f"SANIC_{request.json['name']}", request.json["value"]
-    before = os.environ[name]
+    before = os.environ.get(name)
     os.environ[name] = value
     app, refused = Sanic("SajeSetting"), None
     app.config.setdefault("SAJE_TASKS", request.app.config.get("SAJE_TASKS"))
@@ -158,7 +158,9 @@ async def setting(request: Request) -> HTTPResponse:
     except SystemExit as error:
         refused = str(error)
     finally:
-        os.environ[name] = before
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
         Sanic.unregister_app(app)
     return json({"refused": refused})
 
