@@ -266,8 +266,7 @@ def test_a_ring_is_heard_in_another_process(server: AppServer, tmp_path: Path) -
         return any(made.result() for made in calls)
 
     with server.likely(
-        "all processes share the tokens: ring() adds one, and _take() waits for it in a "
-        "thread"
+        "all processes share the tokens, so ring() adds one, and _take() waits for it"
     ):
         server.until(heard, "the other server hears the bell", 3)
 
@@ -583,7 +582,7 @@ def test_two_workers_share_the_jobs(server: AppServer, tmp_path: Path) -> None:
         assert {*NAMES} <= server.info()["workers"].keys()
         with ThreadPoolExecutor(8) as pool:
             texts = [f"number {number}." for number in range(200)]
-            uids = list(pool.map(lambda t: server.post("probe_says", text=t), texts))
+            list(pool.map(lambda t: server.post("probe_says", text=t), texts))
     finally:
         gate.touch()
     server.did = f"POST of {2 * SLOTS} jobs that wait, and then of 200 short ones"
