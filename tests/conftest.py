@@ -235,7 +235,8 @@ def app_of(config: pytest.Config, suite: str) -> Path:
 
 def settings_of(item: pytest.Item) -> dict[str, int]:
     """Return the settings with which a suite starts the app."""
-    return dict(getattr(item.getparent(pytest.Module).obj, "SETTINGS", {}))
+    module = item.getparent(pytest.Module)
+    return dict(getattr(module and module.obj, "SETTINGS", {}))
 
 
 class Servers:

@@ -372,8 +372,9 @@ def test_a_ring_wakes_an_idle_worker(server: AppServer, tmp_path: Path) -> None:
         (3, 64, [4, 2, 2, 1, 1, 0]),
         (2, 3, [3, 3, 2, 1, 1, 0]),
         (3, 1, [1] * 10 + [0]),
+        (1, 4, [4, 4, 2, 0]),
     ],
-    ids=["two", "three", "few_slots", "one_slot"],
+    ids=["two", "three", "few_slots", "one_slot", "one_worker"],
 )
 def test_a_claim_is_a_fair_share(
     server: AppServer, tmp_path: Path, workers: int, free: int, sizes: list[int]
@@ -413,7 +414,8 @@ def test_a_claim_is_a_fair_share(
     expected = [sum(sizes[:n]) < len(names) for n in range(1, len(sizes) + 1)]
     with server.likely(
         "the second value says whether jobs are left, which nobody can tell if the "
-        "limit of COUNT is too low. All workers together could take free * workers"
+        "limit of COUNT is too low. All workers together can take free * workers jobs, "
+        "so the limit has to be one more"
     ):
         assert more == expected
 

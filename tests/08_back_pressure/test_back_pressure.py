@@ -229,7 +229,7 @@ def test_a_batch_is_one_transaction(server: AppServer, tmp_path: Path) -> None:
 def test_one_bad_request_fails_alone(
     server: AppServer, tmp_path: Path, bad: str
 ) -> None:
-    """If one request of a batch fails, the others are committed all the same."""
+    """If one request of a batch fails, the others are committed nevertheless."""
     source = """
     db = connect(path, "normal")
     names = ["a", "b", bad, "c"]
