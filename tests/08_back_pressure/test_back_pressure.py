@@ -94,8 +94,8 @@ class SlowStore(Store):
         self.gate.wait(20)
         return super()._commit(batch)
 
-def commit(db, *pairs):
-    return named(Store(db)._commit([Request(*pair, None) for pair in pairs]))
+def commit(db, *pairs, name=named):
+    return name(Store(db)._commit([Request(*pair, None) for pair in pairs]))
 
 def new_jobs(*names):
     return [NewJob(new_uid(), name, "{}") for name in names]
@@ -255,7 +255,8 @@ def test_a_batch_that_cannot_be_written(server: AppServer, tmp_path: Path) -> No
     source = """
     db = connect(path, "normal")
     db.execute("PRAGMA max_page_count = 12")
-    results = commit(db, (insert, "a"), (insert, "large"), (insert, "b"))
+    pairs = (insert, "a"), (insert, "large"), (insert, "b")
+    results = commit(db, *pairs, name=lambda results: [repr(r) for r in results])
     left = rows("task")
     db.execute("PRAGMA max_page_count = 1073741823")
     db.execute("PRAGMA busy_timeout = 0")
@@ -275,7 +276,8 @@ def test_a_batch_that_cannot_be_written(server: AppServer, tmp_path: Path) -> No
         "a full disk makes SQLite roll back by itself. Another ROLLBACK is an error "
         "then, which hides the first one: see self._db.in_transaction"
     ):
-        assert results == ["OSError"] * 3
+        full = "the database can't be written: database or disk is full"
+        assert results == [repr(OSError(full))] * 3
     with server.likely("another process writes, so the BEGIN itself fails. Let it out"):
         assert locked == ["OSError"] * 2
         assert later == ["inserted later"]
@@ -352,6 +354,7 @@ def test_the_backlog_is_exact(server: AppServer, tmp_path: Path) -> None:
     return [name for name in named(results) if isinstance(name, str)], len(rows())
     """
     backlog = 70
+    call(server, tmp_path, "return rows()")  # creates the database
     with ThreadPoolExecutor(4) as pool:
         made = [
             pool.submit(call, server, tmp_path, source, backlog=backlog)
