@@ -515,10 +515,12 @@ def test_outcomes_are_kept_until_recorded(server: AppServer, tmp_path: Path) -> 
     """While the store can't be written, a worker keeps its outcomes for later."""
     source = """
     put("hello", kwargs='{"seconds": 0}')
-    claim, retry, looks, events = saje.sqlite.claim, saje.scheduler.RETRY, [], []
+    claim, retry, looks = saje.sqlite.claim, saje.scheduler.RETRY, []
+    events, early = [], []
     def fail_once(db, worker, free, workers):
         looks.extend([free] if free else [])
         if free and len(looks) == 2:  # when the job has ended
+            early.extend(event for event in events if "succeeded" in event)
             raise sqlite3.OperationalError("on purpose")
         return claim(db, worker, free, workers)
     scheduler = Scheduler(backend, Bell(new_tokens()), "probe", 1, 0, 3600)
@@ -531,10 +533,11 @@ def test_outcomes_are_kept_until_recorded(server: AppServer, tmp_path: Path) -> 
             await asyncio.wait([run])
     finally:
         saje.sqlite.claim, saje.scheduler.RETRY = claim, retry
-    return rows(), [event for event in events if "another outcome" in event]
+    return rows(), early, [event for event in events if "another outcome" in event]
     """
-    rows, warned = call(server, tmp_path, TURN + dedent(source))
+    rows, early, warned = call(server, tmp_path, TURN + dedent(source))
     assert rows == [["hello", "succeeded"]]
+    assert early == [], "the outcome is in the log before it is in the database"
     with server.likely(
         "an outcome was recorded, and then once more, because the claim after it had "
         "failed. Do both in one transaction"
