@@ -7,7 +7,7 @@ import json
 import re
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
@@ -233,13 +233,22 @@ def app_of(config: pytest.Config, suite: str) -> Path:
     return Path(chosen).resolve() if chosen else ROOT / "steps" / suite
 
 
+def settings_of(item: pytest.Item) -> dict[str, int]:
+    """Return the settings with which a suite starts the app."""
+    module = item.getparent(pytest.Module)
+    return dict(getattr(module and module.obj, "SETTINGS", {}))
+
+
 class Servers:
     """The app under test, started as often as tests need it."""
 
-    def __init__(self, app: Path, folder: Path, wanted: int) -> None:
+    def __init__(
+        self, app: Path, folder: Path, settings: Mapping[str, int], wanted: int
+    ) -> None:
         """Take note of how many tests want a server of their own."""
         self._app = app
         self._folder = folder
+        self._settings = settings
         self._wanted = wanted
         self._shared: AppServer | None = None
         self._broken: Checkpoint | None = None
@@ -272,7 +281,7 @@ class Servers:
         self._folder.mkdir(exist_ok=True)
         data = data or Path(mkdtemp(dir=self._folder))
         try:
-            return AppServer(self._app, data, drain)
+            return AppServer(self._app, data, drain, self._settings)
         except Overslept:  # the machine was too busy, which may have passed
             raise
         except Checkpoint as failure:
@@ -298,23 +307,24 @@ def servers(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[pytest.Item], Servers]]:
     """Return the servers of the app that a test checks."""
-    found: dict[Path, Servers] = {}
+    found: dict[str, Servers] = {}
     folder = tmp_path_factory.mktemp("apps")
 
     def of(item: pytest.Item) -> Servers:
-        app = app_of(item.config, suite_of(item))
-        if app not in found:
+        app, settings = app_of(item.config, suite_of(item)), settings_of(item)
+        if (key := f"{app} {settings}") not in found:
             wanted = [
                 other
                 for other in request.session.items
                 if "start" in getattr(other, "fixturenames", [])
                 and app_of(other.config, suite_of(other)) == app
+                and settings_of(other) == settings
             ]
             # If the first failure is the end, most of them would never be needed.
             ends_early = item.config.getoption("maxfail") == 1
             count = 0 if ends_early else len(wanted)
-            found[app] = Servers(app, folder / app.name, count)
-        return found[app]
+            found[key] = Servers(app, folder / app.name, settings, count)
+        return found[key]
 
     yield of
     for servers in found.values():

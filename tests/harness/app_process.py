@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from pathlib import Path
@@ -69,7 +69,7 @@ class AppProcess:
         app: Path,
         data: Path,
         drain: float | str | None = None,
-        workers: int = 1,
+        settings: Mapping[str, int] | None = None,
     ) -> None:
         """Start the app and wait until it is up.
 
@@ -78,7 +78,7 @@ class AppProcess:
             data: The folder for its log and its jobs.
             drain: SAJE_DRAIN, in seconds. By default it is short, but long enough for
                 the jobs of the tests on this machine.
-            workers: SAJE_WORKERS, which counts from step 07 on.
+            settings: More settings, by name. SAJE_WORKERS is 1 if it isn't there.
 
         Raises:
             Checkpoint: The app does not come up.
@@ -89,7 +89,7 @@ class AppProcess:
         # How slow it was when the drain was chosen, which some waits take.
         self._at_start = min(slowness(), SLOWEST)
         self.drain = drain or round(DRAIN * self._at_start, 1)
-        self.workers = workers
+        self.settings = {"SAJE_WORKERS": 1} | dict(settings or {})
         self.log = data / f"log-{time.monotonic_ns()}.txt"
         self.jobs: dict[str, str] = {}  # what was submitted, by uid
         self.stopping = False  # whether somebody has asked the app to stop
@@ -114,12 +114,12 @@ class AppProcess:
             "PYTHONPATH": str(HERE),
             "SANIC_SAJE_DB": str(self.db),
             "SANIC_SAJE_DRAIN": str(self.drain),
-            "SANIC_SAJE_WORKERS": str(self.workers),
             "SANIC_SAJE_TASKS": "saje_probe_tasks",
             "SANIC_NO_COLOR": "true",
             "PYTHONUNBUFFERED": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
         }
+        env |= {f"SANIC_{name}": str(value) for name, value in self.settings.items()}
         with self.log.open("wb") as log:
             self.main = processes.start([*command, "--no-motd"], self.app, env, log)
         self._http = httpx.Client(
@@ -173,10 +173,7 @@ class AppProcess:
             self.http.post("/probe/settle").raise_for_status()
         self._boot_until(lambda: "No change needed" in self.output(), watch)
         self._boot_until(
-            lambda: (
-                self._worker_state() not in STARTS
-                or "SAJE worker ready" in self.output()
-            ),
+            lambda: self.output().count("SAJE worker ready") >= self._starting(),
             watch,
         )
         self._boot_took = max(1.0, watch.seconds / QUIET_BOOT)
@@ -260,10 +257,12 @@ class AppProcess:
             return False
         return not processes.is_alive(self.worker_process)
 
-    def _worker_state(self) -> str | None:
+    def _starting(self) -> int:
+        """Return how many SajeWorkers are starting, or have started."""
         reply = self.http.get("/v1/info")
         workers = reply.json().get("workers", {}) if reply.is_success else {}
-        return next((w["state"] for n, w in workers.items() if "SajeWorker" in n), None)
+        states = [w["state"] for n, w in workers.items() if "SajeWorker" in n]
+        return sum(state in STARTS for state in states)
 
     def begin(self) -> None:
         """Begin a test: look for causes only in what is logged from now on."""

@@ -225,6 +225,7 @@ class AppServer(AppProcess):
             child
             for child in sorted(children, key=lambda child: child.create_time())
             if child.pid not in servers
+            and processes.is_alive(child)
             and "resource_tracker" not in " ".join(child.cmdline())
             and not child.children()
         ]

@@ -88,7 +88,7 @@ def main(rounds: int, seed: int) -> int:
         data, load = Path(folder), Load()
         try:
             for number in range(rounds):
-                app = AppServer(SOLUTION, data, workers=2)
+                app = AppServer(SOLUTION, data, settings={"SAJE_WORKERS": 2})
                 load.port = app.port
                 time.sleep(chance.uniform(0.3, 1.5))
                 if number % 10 == 3:
@@ -104,7 +104,7 @@ def main(rounds: int, seed: int) -> int:
                 print(f"\rround {number + 1}", end="", file=sys.stderr, flush=True)
         finally:
             load.end()
-        app = AppServer(SOLUTION, data, workers=2)
+        app = AppServer(SOLUTION, data, settings={"SAJE_WORKERS": 2})
         try:
             app.until(lambda: app.info()["queue_depth"] == 0, "no job waits", 60)
             app.until(lambda: not unfinished(app.db), "all jobs have ended", 60)

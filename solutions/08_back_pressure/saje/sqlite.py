@@ -54,8 +54,8 @@ def claim(
     db: sqlite3.Connection, worker: str, free: int, workers: int
 ) -> tuple[list[Claim], bool]:
     """Mark the oldest queued jobs as running, and return them. See Backend.turn."""
-    # Counts no further than it has to, because the line may be long.
-    (waiting,) = db.execute(COUNT, (free * workers,)).fetchone()
+    # The line may be long, so count only one job more than all workers can take.
+    (waiting,) = db.execute(COUNT, (free * workers + 1,)).fetchone()
     share = min(free, -(-waiting // workers))  # rounded up
     rows = db.execute(
         """

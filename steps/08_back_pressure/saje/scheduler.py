@@ -52,7 +52,7 @@ class Scheduler:
         self.drain = drain
         self.keep = keep
         self.jobs: dict[asyncio.Task[Outcome | None], Job] = {}  # until each has ended
-        self.outcomes: list[Outcome] = []  # until they are recorded
+        self.ended: list[tuple[Job, Outcome]] = []  # until they are recorded
         self.awake = asyncio.Event()
         self.stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -83,16 +83,16 @@ class Scheduler:
     async def _turn(self) -> None:
         """Record what has ended, and start as many jobs as there are free slots."""
         free = 0 if self.stopping else self.concurrency - len(self.jobs)
-        outcomes, self.outcomes = self.outcomes, []
-        if not free and not outcomes:
+        ended, self.ended = self.ended, []
+        if not free and not ended:
             return
         try:
             recorded, claims, more = await self.backend.turn(
-                outcomes, self.worker, free
+                [outcome for _, outcome in ended], self.worker, free
             )
         except OSError as error:
-            self.outcomes = outcomes + self.outcomes
-            count = len(self.outcomes)
+            self.ended = ended + self.ended
+            count = len(self.ended)
             logger.error("Outcomes not recorded yet: %d, because %s", count, error)
             await asyncio.sleep(RETRY)
             self.awake.set()
@@ -101,9 +101,8 @@ class Scheduler:
             self._start(claim)
         if more:
             self.bell.ring()  # for a worker that has a free slot, which may be this one
-        for outcome, done in zip(outcomes, recorded, strict=True):
-            if not done:
-                logger.warning("A job has another outcome already, not %s", outcome)
+        for (job, outcome), done in zip(ended, recorded, strict=True):
+            report(job, outcome, done)
 
     async def _wait(self) -> None:
         """Wait for the bell, for the end of a job, or for the next tick."""
@@ -128,9 +127,7 @@ class Scheduler:
     def _ended(self, task: asyncio.Task[Outcome | None]) -> None:
         job = self.jobs.pop(task)
         if not task.cancelled() and (outcome := task.result()):
-            text = outcome.result or outcome.error
-            logger.info("Job %s %s: %.200s", job.claim.uid, outcome.state, text)
-            self.outcomes.append(outcome)
+            self.ended.append((job, outcome))
         self.awake.set()  # there is a free slot, and something to record
 
     async def _drain(self) -> None:
@@ -158,3 +155,12 @@ class Scheduler:
             await asyncio.sleep(min(60, max(TICK, self.keep / 10)))
             with suppress(OSError):  # a turn fails as well then, and says so
                 await self.backend.prune(time.time() - self.keep)
+
+
+def report(job: Job, outcome: Outcome, recorded: bool) -> None:
+    """Log how a job has ended."""
+    uid, text = job.claim.uid, outcome.result or outcome.error
+    if recorded:
+        logger.info("Job %s %s: %.200s", uid, outcome.state, text)
+    else:
+        logger.warning("Job %s has another outcome already, not %.200s", uid, text)

@@ -1,0 +1,653 @@
+"""Step 08: commits for many jobs at a time, a backlog with an end, and a clean-up."""
+
+import sqlite3
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+from app_server import AppServer, Reply
+
+BACKLOG = 3
+SETTINGS = {"SAJE_BACKLOG": BACKLOG, "SAJE_CONCURRENCY": 1, "SAJE_KEEP": 1}
+
+SETUP = """
+import asyncio
+import sqlite3
+import threading
+from collections import deque
+from pathlib import Path
+from queue import Empty
+from uuid import uuid4
+import saje.scheduler
+import saje.sqlite
+from saje.model import JobState, NewJob, Outcome, new_uid
+from saje.scheduler import Scheduler
+from saje.schema import connect
+from saje.sqlite import SQLiteBackend, add
+from saje.store import LARGEST, Request, Store
+from saje.wake import Bell, new_tokens
+from saje_probe_parts import log_to
+path = Path(folder) / "jobs.db"
+other = connect(path, "normal")  # beside the one that is tested
+
+async def became(condition, seconds=10):
+    try:
+        async with asyncio.timeout(seconds):
+            while not condition():
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        return False
+    return True
+
+def put(task, **columns):
+    columns = {"uid": uuid4().bytes, "task": task, "kwargs": "{}"} | columns
+    columns = {"state": "queued", "submitted_at": 1.0} | columns
+    marks = ", ".join("?" * len(columns))
+    sql = f"INSERT INTO jobs ({', '.join(columns)}) VALUES ({marks})"
+    other.execute(sql, tuple(columns.values()))
+
+def rows(columns="task, state"):
+    return other.execute(f"SELECT {columns} FROM jobs ORDER BY seq").fetchall()
+
+def version():
+    return other.execute("PRAGMA data_version").fetchone()[0]
+
+def trace(db):
+    found = []
+    db.set_trace_callback(found.append)
+    return lambda word: sum(sql.strip().startswith(word) for sql in found)
+
+def insert(db, items):
+    written.append(["insert", list(items)])
+    for item in items:
+        uid, size = item.encode().ljust(16), 100_000 if item == "large" else 1
+        db.execute(
+            "INSERT INTO jobs (uid, task, kwargs, state, submitted_at)"
+            "VALUES (?, ?, ?, 'queued', 1)", (uid, item, "x" * size)
+        )
+        if item == "raises":
+            raise RuntimeError("on purpose")
+    return [f"inserted {item}" for item in items]
+
+def count(db, items):
+    written.append(["count", list(items)])
+    return [ValueError(item) if item == "bad" else f"counted {item}" for item in items]
+
+written = []
+
+def named(results):
+    kinds = Exception, asyncio.CancelledError
+    return [type(r).__name__ if isinstance(r, kinds) else r for r in results]
+
+class SlowStore(Store):
+    def __init__(self, db):
+        self.batches, self.began = [], threading.Event()
+        self.gate = threading.Event()
+        super().__init__(db)
+    def _commit(self, batch):
+        self.batches.append([request.item for request in batch])
+        self.began.set()
+        self.gate.wait(20)
+        return super()._commit(batch)
+
+def commit(db, *pairs, name=named):
+    return name(Store(db)._commit([Request(*pair, None) for pair in pairs]))
+
+def new_jobs(*names):
+    return [NewJob(new_uid(), name, "{}") for name in names]
+"""
+"""What the calls of these tests begin with."""
+
+
+def call(server: AppServer, folder: Path, source: str, **names: Any) -> Any:
+    """Run some calls in one of the servers.
+
+    Args:
+        server: The app.
+        folder: Where the database is. It is created if there is none yet.
+        source: The calls, which return what JSON can hold.
+        **names: Values for the calls.
+
+    Returns:
+        What the calls return.
+    """
+    names = {"folder": str(folder)} | names
+    body = {"setup": SETUP, "source": dedent(source), "names": names}
+    reply = server.request("POST", "/probe/call", body)
+    server.did = f"these calls, in a server:\n{dedent(source).strip()}"
+    assert reply.json["raised"] is None
+    return reply.json["returned"]
+
+
+@pytest.mark.todo("8.1")
+@pytest.mark.parametrize("waiting", [1, 3, 1200], ids=["one", "few", "many"])
+def test_a_batch_is_all_that_waits(
+    server: AppServer, tmp_path: Path, waiting: int
+) -> None:
+    """A batch has all requests that wait, in their order, up to LARGEST of them."""
+    source = """
+    class Requests:
+        def __init__(self, items):
+            self.items, self.waits = deque(items), 0
+        def get(self, block=True, timeout=None):
+            if not self.items:
+                self.waits += block and timeout != 0
+                raise Empty
+            return self.items.popleft()
+        def get_nowait(self):
+            return self.get(block=False)
+        def empty(self):
+            return not self.items
+        def qsize(self):
+            return len(self.items)
+    store, batches = Store.__new__(Store), []
+    # The last batch is one that waits while another request is on its way.
+    store._requests = Requests(range(waiting))
+    while store._requests.items:
+        batches.append(store._wait())
+    waits = store._requests.waits
+    store._requests = Requests(["the first", "the second"])
+    return [*batches, store._wait()], waits + store._requests.waits, LARGEST
+    """
+    batches, waits, largest = call(server, tmp_path, source, waiting=waiting)
+    server.did += f"\nwith {waiting} requests that wait, and then with two"
+    with server.likely(
+        "if only some requests are there, commit them. Those that come later go into "
+        "the next batch, so take the others with get_nowait(), which doesn't wait"
+    ):
+        assert waits == 0, f"waited {waits} times although there was a request"
+    sizes = [len(batch) for batch in batches]
+    with server.likely(
+        "one transaction must not hold up the other processes for long, so take no "
+        "more than LARGEST requests at once"
+    ):
+        assert max(sizes) <= largest
+    with server.likely("take all requests that are there by now, up to LARGEST"):
+        expected = {1: [1, 2], 3: [3, 2], 1200: [500, 500, 200, 2]}
+        assert sizes == expected[waiting]
+    with server.likely("the first request comes first"):
+        assert [item for batch in batches[:-1] for item in batch] == [*range(waiting)]
+
+
+@pytest.mark.todo("8.1")
+def test_requests_during_a_commit_are_one_batch(
+    server: AppServer, tmp_path: Path
+) -> None:
+    """What comes in during a commit goes into the next one, all of it."""
+    source = """
+    store = SlowStore(connect(path, "normal"))
+    names = [f"job {number}" for number in range(50)]
+    first = asyncio.create_task(store.do(count, "first"))
+    await became(store.began.is_set)
+    others = [asyncio.create_task(store.do(count, name)) for name in names]
+    await asyncio.sleep(0)  # now each of them has begun
+    store.gate.set()
+    results = await asyncio.wait_for(asyncio.gather(first, *others), 10)
+    return [len(batch) for batch in store.batches], results
+    """
+    sizes, results = call(server, tmp_path, source)
+    with server.likely("take all requests that are there by now, up to LARGEST"):
+        assert sizes == [1, 50]
+    names = ["first", *(f"job {number}" for number in range(50))]
+    assert results == [f"counted {name}" for name in names]
+
+
+@pytest.mark.todo("8.2")
+def test_a_batch_is_one_transaction(server: AppServer, tmp_path: Path) -> None:
+    """A batch is one transaction, and requests in a row for a function are one call."""
+    source = """
+    db = connect(path, "normal")
+    traced = trace(db)
+    pairs = [(insert, "a"), (insert, "b"), (count, "c"), (count, "d"), (insert, "e")]
+    results = commit(db, *pairs)
+    return traced("BEGIN IMMEDIATE"), traced("COMMIT"), written, results, rows("task")
+    """
+    begun, committed, written, results, rows = call(server, tmp_path, source)
+    with server.likely(
+        "a commit costs the same for one request as for all of them, so begin before "
+        "the loop, and commit after it"
+    ):
+        assert (begun, committed) == (1, 1)
+    runs = [["insert", ["a", "b"]], ["count", ["c", "d"]], ["insert", ["e"]]]
+    with server.likely(
+        "groupby(batch, lambda request: request.write) yields the function, and the "
+        "requests in a row that have it. Their order has to stay as it is"
+    ):
+        assert written == runs
+    with server.likely("there is a result for each request, in the order of the batch"):
+        expected = ["inserted a", "inserted b", "counted c", "counted d", "inserted e"]
+        assert results == expected
+    assert rows == [["a"], ["b"], ["e"]]
+
+
+@pytest.mark.todo("8.2")
+@pytest.mark.parametrize("bad", ["a", "raises"], ids=["taken", "raises"])
+def test_one_bad_request_fails_alone(
+    server: AppServer, tmp_path: Path, bad: str
+) -> None:
+    """If one request of a batch fails, the others are committed nevertheless."""
+    source = """
+    db = connect(path, "normal")
+    names = ["a", "b", bad, "c"]
+    results = commit(db, *((insert, name) for name in names))
+    return results, rows("task"), commit(db, (insert, "later"))
+    """
+    results, rows, later = call(server, tmp_path, source, bad=bad)
+    server.did += f"\nwith bad = {bad!r}, {'which is taken' if bad == 'a' else 'a bug'}"
+    error = "ValueError" if bad == "a" else "RuntimeError"
+    with server.likely(
+        "_commit() tries each request alone after a batch has failed. That works only "
+        "if nothing of the batch is left, so ROLLBACK, and let the exception out"
+    ):
+        assert results == ["inserted a", "inserted b", error, "inserted c"]
+        assert rows == [["a"], ["b"], ["c"]]
+    with server.likely("the transaction of the request that failed is still open"):
+        assert later == ["inserted later"]
+
+
+@pytest.mark.todo("8.2")
+def test_a_batch_that_cannot_be_written(server: AppServer, tmp_path: Path) -> None:
+    """If the disk is full or locked, each caller hears it, and nothing is stored."""
+    source = """
+    db = connect(path, "normal")
+    db.execute("PRAGMA max_page_count = 12")
+    pairs = (insert, "a"), (insert, "large"), (insert, "b")
+    results = commit(db, *pairs, name=lambda results: [repr(r) for r in results])
+    left = rows("task")
+    db.execute("PRAGMA max_page_count = 1073741823")
+    db.execute("PRAGMA busy_timeout = 0")
+    other.execute("BEGIN IMMEDIATE")
+    locked = commit(db, (insert, "c"), (count, "d"))
+    other.execute("ROLLBACK")
+    return results, left, locked, commit(db, (insert, "later"))
+    """
+    results, left, locked, later = call(server, tmp_path, source)
+    server.did += "\non a disk that has no room for the large one"
+    with server.likely(
+        "a part of the batch is stored, although its callers hear that it isn't. Undo "
+        "all of the batch: ROLLBACK"
+    ):
+        assert left == []
+    with server.likely(
+        "a full disk makes SQLite roll back by itself. Another ROLLBACK is an error "
+        "then, which hides the first one: see self._db.in_transaction"
+    ):
+        full = "the database can't be written: database or disk is full"
+        assert results == [repr(OSError(full))] * 3
+    with server.likely("another process writes, so the BEGIN itself fails. Let it out"):
+        assert locked == ["OSError"] * 2
+        assert later == ["inserted later"]
+
+
+@pytest.mark.todo("8.2")
+def test_each_caller_gets_its_own_result(server: AppServer, tmp_path: Path) -> None:
+    """Each caller gets its own result or exception, and may be cancelled."""
+    source = """
+    store = SlowStore(connect(path, "normal"))
+    first = asyncio.create_task(store.do(count, "first"))
+    await became(store.began.is_set)
+    others = [asyncio.create_task(store.do(count, n)) for n in ("bad", "gone", "good")]
+    await asyncio.sleep(0)
+    others[1].cancel()
+    await asyncio.sleep(0)
+    store.gate.set()
+    both = asyncio.gather(first, *others, return_exceptions=True)
+    results = named(await asyncio.wait_for(both, 10))
+    return written, results, await store.do(count, "last")
+    """
+    written, results, last = call(server, tmp_path, source)
+    with server.likely("requests for one function are one call of it, as a list"):
+        assert written[:2] == [["count", ["first"]], ["count", ["bad", "gone", "good"]]]
+    expected = ["counted first", "ValueError", "CancelledError", "counted good"]
+    with server.likely("there is a result for each request, in the order of the batch"):
+        assert results == expected
+        assert last == "counted last"
+
+
+@pytest.mark.todo("8.3")
+def test_the_backlog_is_filled_to_its_end(server: AppServer, tmp_path: Path) -> None:
+    """Jobs are accepted while there is room, which a claim makes again."""
+    source = """
+    for state in ("queued", "running", "failed", "queued", "succeeded", "running"):
+        put("old", state=state)
+    def accepted(batch, results):
+        pairs = zip(batch, named(results), strict=True)
+        return [result == job.uid or result for job, result in pairs]
+    db, found, jobs = connect(path, "normal"), [], new_jobs(*"abcdefgh")
+    for batch in (jobs[:5], jobs[5:6]):
+        found.append(accepted(batch, add(db, batch, 4)))
+    saje.sqlite.claim(db, "probe", 1, 1)
+    found.append(accepted(jobs[6:], add(db, jobs[6:], 4)))
+    return found, [task for task, state in rows() if state == "queued"]
+    """
+    found, queued = call(server, tmp_path, source)
+    server.did += "\nso two jobs wait, and the backlog has room for four"
+    full = "BacklogFull"
+    cause = (
+        "accept the first jobs while there is room: backlog - waiting of them. Each "
+    )
+    cause += "further one gets a BacklogFull() as its result, in the same order"
+    if found[0].count(True) > 2:
+        cause = "more jobs wait than the backlog allows. The jobs of this batch count "
+        cause += "as well"
+    with server.likely(cause):
+        assert found[0] == [True, True, full, full, full]
+    with server.likely("the backlog is full, so this job is refused"):
+        assert found[1] == [full]
+    with server.likely("only jobs that are queued count, so a claim makes room"):
+        assert found[2] == [True, full]
+    with server.likely("insert the jobs that are accepted, and no others"):
+        assert queued == ["old", "a", "b", "g"]
+
+
+@pytest.mark.todo("8.3")
+def test_the_backlog_is_exact(server: AppServer, tmp_path: Path) -> None:
+    """However many jobs come at once from several servers, the backlog holds."""
+    source = """
+    backend = SQLiteBackend(path, "normal", 1, backlog)
+    adding = (backend.add(job) for job in new_jobs(*["hello"] * 50))
+    results = await asyncio.gather(*adding, return_exceptions=True)
+    return [name for name in named(results) if isinstance(name, str)], len(rows())
+    """
+    backlog = 70
+    call(server, tmp_path, "return rows()")  # creates the database
+    with ThreadPoolExecutor(4) as pool:
+        made = [
+            pool.submit(call, server, tmp_path, source, backlog=backlog)
+            for _ in range(4)
+        ]
+    refused = [name for calls in made for name in calls.result()[0]]
+    server.did += f"\nfour times at once, so 200 jobs, with a backlog of {backlog}"
+    with server.likely(
+        "count inside of add(), which is in the transaction, where nobody else can add "
+        "a job. A number that was read before may be wrong by now"
+    ):
+        assert max(calls.result()[1] for calls in made) == backlog
+        assert refused == ["BacklogFull"] * (200 - backlog)
+
+
+def waiting(server: AppServer) -> int:
+    """Return how many jobs wait in the app's database."""
+    with closing(sqlite3.connect(server.db, timeout=20)) as db:
+        sql = "SELECT count(*) FROM jobs WHERE state = 'queued'"
+        return int(db.execute(sql).fetchone()[0])
+
+
+def submit(server: AppServer) -> Reply:
+    """POST a job that is over in no time, which may be refused."""
+    body = {"task": "probe_says", "kwargs": {"text": "submitted"}}
+    return server.request("POST", "/v1/job", body)
+
+
+@contextmanager
+def full_backlog(server: AppServer, folder: Path) -> Iterator[None]:
+    """Keep the worker busy, and let as many jobs wait as the app allows."""
+    gate = folder / "gate"
+    busy = server.post("probe_waits", until=str(gate))
+    try:
+        server.running(busy)
+        for _ in range(BACKLOG):
+            server.post("probe_says", text="waited")
+        yield
+    finally:
+        gate.touch()
+        server.until(lambda: waiting(server) == 0, "the jobs that wait are run")
+
+
+@pytest.mark.todo("8.4")
+def test_a_full_backlog_is_503(server: AppServer, tmp_path: Path) -> None:
+    """If the backlog is full, POST answers 503 in words, and stores nothing."""
+    with full_backlog(server, tmp_path):
+        reply = submit(server)
+        server.did += f"\nwhile {BACKLOG} jobs wait, with SANIC_SAJE_BACKLOG={BACKLOG}"
+        cause = "catch BacklogFull, and raise ServiceUnavailable, which is a 503"
+        if reply.status == 429:
+            cause = "429 means that this client sends too much. It is the app that is "
+            cause += "busy, so the answer is ServiceUnavailable, a 503"
+        with server.likely(cause):
+            assert reply.status == 503, reply
+        with server.likely(
+            "without a Retry-After the client doesn't know when to try again. It is a "
+            'header with a number of seconds: headers={"Retry-After": "1"}'
+        ):
+            assert "retry-after" in reply.headers, f"only {sorted(reply.headers)}"
+            assert int(reply.headers["retry-after"]) > 0
+        with server.likely("say in the message what has happened, and what to do"):
+            assert reply.json["message"] != "Service Unavailable", reply
+        with server.likely("a job that was refused must not be in the database"):
+            assert waiting(server) == BACKLOG
+    log = server.output()[server.begun :]
+    with server.likely("it isn't our mistake, so no traceback: quiet=True"):
+        assert "Traceback" not in log, f"a traceback in the log:\n{log[-500:]}"
+    for value in ("0", "lots", "2.5"):
+        body = {"name": "SAJE_BACKLOG", "value": value}
+        refused = server.request("POST", "/probe/setting", body).json["refused"]
+        assert str(refused).startswith("SAJE_BACKLOG must be a whole number"), refused
+
+
+@pytest.mark.todo("8.4")
+def test_a_job_is_accepted_later(server: AppServer, tmp_path: Path) -> None:
+    """A client that was refused is accepted as soon as there is room again."""
+    with full_backlog(server, tmp_path):
+        refused = [submit(server).status for _ in range(5)]
+        with server.likely("catch BacklogFull, and raise ServiceUnavailable"):
+            assert refused == [503] * 5
+        assert server.get("/v1/info").status == 200
+    server.until(lambda: submit(server).status == 202, "a job is accepted again")
+
+
+TURN = """
+backend = SQLiteBackend(path, "normal")
+
+def ended(claim, attempt=None):
+    number = claim.attempt if attempt is None else attempt
+    return Outcome(claim.seq, number, JobState.SUCCEEDED, "7")
+"""
+
+
+@pytest.mark.todo("8.5")
+def test_a_turn_is_one_transaction(server: AppServer, tmp_path: Path) -> None:
+    """A turn records and claims in one transaction, and an idle one writes nothing."""
+    source = """
+    for task in "abcde":
+        put(task)
+    _, claims, _ = await backend.turn([], "probe", 3)
+    traced = trace(backend._store._db)
+    outcomes = [ended(claims[0]), ended(claims[1], attempt=0), ended(claims[2])]
+    recorded, claims, more = await backend.turn(outcomes, "probe", 5)
+    commits, names, before = traced("COMMIT"), [c.task for c in claims], version()
+    await backend.turn([], "probe", 5)
+    return commits, recorded, names, rows(), version() == before
+    """
+    commits, recorded, names, rows, same = call(server, tmp_path, TURN + dedent(source))
+    with server.likely(
+        "each commit waits for the disk, so one request has to do for both: the "
+        "outcomes, the worker and the free slots are its item"
+    ):
+        assert commits == 1, f"{commits} commits"
+    with server.likely("turn() returns a list with one tuple for each of its items"):
+        assert recorded == [True, False, True]
+        assert names == ["d", "e"]
+    states = ["succeeded", "running", "succeeded", "running", "running"]
+    assert rows == [[task, state] for task, state in zip("abcde", states, strict=True)]
+    assert same, "a turn without anything to do has changed the database"
+
+
+@pytest.mark.todo("8.5")
+def test_a_turn_is_all_or_nothing(server: AppServer, tmp_path: Path) -> None:
+    """If the claim fails, no outcome is recorded, and it can be recorded later."""
+    source = """
+    put("a")
+    put("b")
+    _, claims, _ = await backend.turn([], "probe", 1)
+    claim, raised = saje.sqlite.claim, None
+    def fail(db, worker, free, workers):
+        if free:
+            raise sqlite3.OperationalError("on purpose")
+        return claim(db, worker, free, workers)
+    saje.sqlite.claim = fail
+    try:
+        await backend.turn([ended(claims[0])], "probe", 1)
+    except OSError:
+        raised = "OSError"
+    finally:
+        saje.sqlite.claim = claim
+    between = rows()
+    recorded, claims, _ = await backend.turn([ended(claims[0])], "probe", 1)
+    return raised, between, recorded, len(claims)
+    """
+    raised, between, recorded, claimed = call(server, tmp_path, TURN + dedent(source))
+    assert raised == "OSError"
+    with server.likely(
+        "the worker hears that the turn has failed, so it keeps its outcomes, although "
+        "they are recorded. Do both in one transaction"
+    ):
+        assert between == [["a", "running"], ["b", "queued"]]
+        assert (recorded, claimed) == ([True], 1)
+
+
+@pytest.mark.todo("8.5")
+def test_outcomes_are_kept_until_recorded(server: AppServer, tmp_path: Path) -> None:
+    """While the store can't be written, a worker keeps its outcomes for later."""
+    source = """
+    put("hello", kwargs='{"seconds": 0}')
+    claim, retry, looks = saje.sqlite.claim, saje.scheduler.RETRY, []
+    events, early = [], []
+    def fail_once(db, worker, free, workers):
+        looks.extend([free] if free else [])
+        if free and len(looks) == 2:  # when the job has ended
+            early.extend(event for event in events if "succeeded" in event)
+            raise sqlite3.OperationalError("on purpose")
+        return claim(db, worker, free, workers)
+    scheduler = Scheduler(backend, Bell(new_tokens()), "probe", 1, 0, 3600)
+    saje.sqlite.claim, saje.scheduler.RETRY = fail_once, 0.01
+    try:
+        with log_to(events):
+            run = asyncio.create_task(scheduler.run())
+            await became(lambda: rows("state") == [("succeeded",)] and len(looks) > 2)
+            run.cancel()
+            await asyncio.wait([run])
+    finally:
+        saje.sqlite.claim, saje.scheduler.RETRY = claim, retry
+    return rows(), early, [event for event in events if "another outcome" in event]
+    """
+    rows, early, warned = call(server, tmp_path, TURN + dedent(source))
+    assert rows == [["hello", "succeeded"]]
+    assert early == [], "the outcome is in the log before it is in the database"
+    with server.likely(
+        "an outcome was recorded, and then once more, because the claim after it had "
+        "failed. Do both in one transaction"
+    ):
+        assert warned == []
+
+
+PRUNE = """
+saje.sqlite.BITE = bite
+backend = SQLiteBackend(path, "normal")
+traced = trace(backend._store._db)
+async def prune():
+    try:
+        await asyncio.wait_for(backend.prune(1000.0), 10)
+    except TimeoutError:
+        return "endless"
+    return traced("BEGIN")
+"""
+"""The calls of the tests of 8.6 begin with this. Only workers prune, not servers."""
+
+
+@pytest.mark.todo("8.6")
+def test_only_old_jobs_that_have_ended_are_pruned(
+    server: AppServer, tmp_path: Path
+) -> None:
+    """A job goes if it ended before the time. All others stay, however old they are."""
+    source = """
+    put("old", state="succeeded", finished_at=999.0)
+    put("queued")
+    put("running", state="running", started_at=2.0)
+    put("ended late", state="succeeded", finished_at=1001.0)
+    put("handed back", started_at=None)
+    put("failed", state="failed", finished_at=2.0)
+    put("new", state="succeeded", submitted_at=1001.0, finished_at=1002.0)
+    await prune()
+    left, before = rows("task"), version()
+    await prune()
+    return [task for task, in left], version() == before
+    """
+    left, same = call(server, tmp_path, PRUNE + dedent(source), bite=500)
+    with server.likely("a job that ended before the time has to go, failed or not"):
+        assert not {"old", "failed"} & set(left)
+    with server.likely(
+        "jobs that wait or run have no finished_at, and have to stay, however long ago "
+        "they were submitted"
+    ):
+        assert {"queued", "running", "handed back"} <= set(left)
+    with server.likely("what counts is when the job ended: finished_at"):
+        assert {"ended late", "new"} <= set(left)
+    assert same, "there was nothing to prune, and yet the database has changed"
+
+
+@pytest.mark.todo("8.6")
+def test_jobs_are_pruned_in_small_bites(server: AppServer, tmp_path: Path) -> None:
+    """Each transaction looks at the next BITE rows, until none is left."""
+    source = """
+    for number in range(35):
+        state = "queued" if number < 12 else "succeeded"
+        put(state, state=state, finished_at=2.0 if number >= 12 else None)
+    return await prune(), [task for task, in rows("task")]
+    """
+    bites, left = call(server, tmp_path, PRUNE + dedent(source), bite=10)
+    server.did += "\nwith a BITE of 10, 12 jobs that wait, and 23 old ones after them"
+    with server.likely(
+        "it never comes to an end. Return the seq of the last row, so that the next "
+        "bite goes on after it, or None if there are no more rows"
+    ):
+        assert bites != "endless"
+    with server.likely(
+        "go on after the last row that you looked at, even if you deleted none of them"
+    ):
+        assert left == ["queued"] * 12
+    with server.likely(
+        "a long transaction holds up the others, so LIMIT a bite to BITE rows"
+    ):
+        assert 4 <= bites <= 5, f"{bites} bites"
+
+
+@pytest.mark.todo("8.6")
+def test_pruning_stops_at_new_jobs(server: AppServer, tmp_path: Path) -> None:
+    """Beyond a row that was submitted after the time, there is nothing to look for."""
+    source = """
+    for number in range(40):
+        new = {"submitted_at": 1001.0 + number, "finished_at": 2000.0}
+        put("job", state="succeeded", **(new if number >= 10 else {"finished_at": 2.0}))
+    return await prune(), len(rows())
+    """
+    bites, left = call(server, tmp_path, PRUNE + dedent(source), bite=10)
+    server.did += "\nwith a BITE of 10, 10 old jobs, and 30 new ones after them"
+    with server.likely("the old jobs have to go"):
+        assert left == 30
+    with server.likely(
+        "with a million new jobs, each pruning would read them all. Stop at a bite "
+        "whose last row was submitted after the time"
+    ):
+        assert bites <= 2, f"{bites} bites"
+
+
+@pytest.mark.todo("8.6")
+def test_an_old_job_is_forgotten(server: AppServer) -> None:
+    """SAJE_KEEP seconds after its end, a job is unknown."""
+    uid = server.post("probe_says", text="soon forgotten")
+    server.outcome(uid)
+    server.did = f"GET /v1/job/{uid}, again and again, with SANIC_SAJE_KEEP=1"
+    with server.likely("prune() deletes the jobs that ended before the time"):
+        server.until(
+            lambda: server.http.get(f"/v1/job/{uid}").status_code == 404,
+            "404 some time after the job has ended",
+        )
+    for value in ("0", "long"):
+        body = {"name": "SAJE_KEEP", "value": value}
+        refused = server.request("POST", "/probe/setting", body).json["refused"]
+        assert str(refused).startswith("SAJE_KEEP must be seconds"), refused
