@@ -57,7 +57,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter,
 ) -> None:
-    """Print the matrix, and the lines that each step asks for."""
+    """Print the matrix, the lines that each step asks for, and the retired tests."""
     cells: dict[str, dict[int, str]] = {}
     for outcome in ("passed", "failed"):
         for report in terminalreporter.getreports(outcome):
@@ -76,5 +76,10 @@ def pytest_terminal_summary(
     to_read = evenness.reading(REPOSITORY)
     for name, count in evenness.table(REPOSITORY).items():
         lines.add_row(name, str(count), str(to_read[name]))
+    retired = Table("step", "tests that it retires", "because")
+    for step in STEPS:
+        for some in step.retires:
+            names = ", ".join(sorted(some.tests))
+            retired.add_row(f"{step.number:02}", names, some.reason)
     terminalreporter.write_line("")
-    console().print(matrix, lines)
+    console().print(matrix, lines, retired)

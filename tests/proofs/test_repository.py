@@ -44,6 +44,17 @@ def test_lessons() -> None:
     assert not problems, listed(problems)
 
 
+def test_what_is_retired_exists() -> None:
+    """A step retires tests or TODOs of the steps before it, and nothing else."""
+    known: set[str] = set()
+    for step in REPOSITORY.steps():
+        for retired in step.retires:
+            assert retired.tests <= known, step.name
+        known |= {todo.id for todo in step.todos}
+        for file in REPOSITORY.suite(step).glob("test_*.py"):
+            known |= set(re.findall(r"^def (test_\w+)", file.read_text("utf-8"), re.M))
+
+
 def test_each_step_has_a_suite_and_a_solution() -> None:
     """One name, the same in steps/, solutions/ and tests/; and no others."""
     names = {step.name for step in REPOSITORY.steps() if step.todos}
