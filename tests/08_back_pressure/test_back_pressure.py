@@ -303,9 +303,14 @@ def test_the_backlog_is_exact(server: AppServer, tmp_path: Path) -> None:
         assert refused == ["BacklogFull"] * (200 - backlog)
 
 
+def connected(server: AppServer) -> sqlite3.Connection:
+    """Open the app's database beside the app, as another program would."""
+    return sqlite3.connect(server.db, timeout=20, isolation_level=None)
+
+
 def waiting(server: AppServer) -> int:
     """Return how many jobs wait in the app's database."""
-    with closing(sqlite3.connect(server.db, timeout=20)) as db:
+    with closing(connected(server)) as db:
         sql = "SELECT count(*) FROM jobs WHERE state = 'queued'"
         return int(db.execute(sql).fetchone()[0])
 
@@ -476,6 +481,19 @@ def test_outcomes_are_kept_until_recorded(server: AppServer, tmp_path: Path) -> 
         "failed. Do both in one transaction"
     ):
         assert warned == []
+    # The same with the app, whose database another program keeps locked for a while.
+    gate = tmp_path / "gate"
+    uid = server.post("probe_waits", until=str(gate))
+    try:
+        server.running(uid)
+        with closing(connected(server)) as db:
+            db.execute("BEGIN IMMEDIATE")
+            gate.touch()
+            server.logged("Trying again in 1.0 s", 25)
+            assert f"Job {uid} succeeded" not in server.output()
+    finally:
+        gate.touch()
+    assert server.outcome(uid).startswith("succeeded")
 
 
 PRUNE = """
