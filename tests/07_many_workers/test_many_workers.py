@@ -17,73 +17,23 @@ NAMES = ["Sanic-SajeWorker-0", "Sanic-SajeWorker-1"]
 
 SETUP = """
 import asyncio
-import inspect
 import os
 import time
-from contextlib import asynccontextmanager, closing
+from contextlib import closing
 from pathlib import Path
 from sanic import Sanic
 import saje.scheduler
-from saje.model import Claim, JobState, NewJob, Outcome, new_uid
+from saje.model import JobState, NewJob, Outcome, new_uid
 from saje.schema import connect
-from saje.scheduler import Scheduler
 from saje.sqlite import SQLiteBackend
 from saje.threads import in_thread
 from saje.wake import Bell, new_tokens
+from saje_probe_parts import became, claim, finish
+from saje_probe_scheduler import *
 path = Path(folder) / "jobs.db"
 
 def took(tokens):
     return tokens.acquire(block=False)
-
-async def became(condition, seconds=5):
-    try:
-        async with asyncio.timeout(seconds):
-            while not condition():
-                await asyncio.sleep(0.01)
-    except TimeoutError:
-        return False
-    return True
-
-class CountingBell(Bell):
-    arms = 0
-    def arm(self):
-        self.arms += 1
-        super().arm()
-
-class FakeBackend:
-    def __init__(self, *answers):
-        self.answers, self.looks = list(answers), 0
-    async def claim(self, worker, free):
-        self.looks += 1
-        return self.answers.pop(0) if self.answers else ([], False)
-    async def turn(self, outcomes, worker, free):
-        return [True for _ in outcomes], *await self.claim(worker, free)
-    async def finish(self, outcome):
-        return True
-    async def prune(self, before):
-        pass
-
-def long_job():
-    return Claim(1, new_uid(), "hello", '{"seconds": 3600}', 1)
-
-def make_scheduler(backend, bell):
-    values = {"backend": backend, "bell": bell, "worker": "probe"}
-    values |= {"concurrency": 1, "drain": 0, "keep": 3600}
-    wanted = inspect.signature(Scheduler).parameters
-    return Scheduler(**{name: values[name] for name in wanted})
-
-@asynccontextmanager
-async def running(scheduler):
-    run = asyncio.create_task(scheduler.run())
-    try:
-        yield
-    finally:
-        for job in scheduler.jobs.values():
-            job.interrupted = True
-        tasks = [run, *scheduler.jobs]
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
 
 def open_backend(workers=1):
     return SQLiteBackend(path, "normal", workers)
@@ -91,18 +41,6 @@ def open_backend(workers=1):
 async def add(backend, *names):
     for name in names:
         await backend.add(NewJob(new_uid(), name, "{}"))
-
-async def claim(backend, free, worker="probe"):
-    if hasattr(backend, "turn"):  # from step 08 on
-        return (await backend.turn([], worker, free))[1:]
-    return await backend.claim(worker, free)
-
-async def finish(backend, claim):
-    outcome = Outcome(claim.seq, claim.attempt, JobState.SUCCEEDED, "7")
-    if hasattr(backend, "turn"):
-        await backend.turn([outcome], "probe", 0)
-    else:
-        await backend.finish(outcome)
 
 def rows():
     with closing(connect(path, "normal")) as db:
@@ -496,7 +434,7 @@ def test_only_the_latest_attempt_is_released(server: AppServer, tmp_path: Path) 
     backend = open_backend()
     await add(backend, "ended", "claimed again", "running")
     old, _ = await claim(backend, 3)
-    await finish(backend, old[0])
+    await finish(backend, Outcome(old[0].seq, 1, JobState.SUCCEEDED, "7"))
     await backend.release([old[1]])
     await claim(backend, 3)
     await backend.release(old)

@@ -17,10 +17,7 @@ SETTINGS = {"SAJE_BACKLOG": BACKLOG, "SAJE_CONCURRENCY": 1, "SAJE_KEEP": 1}
 SETUP = """
 import asyncio
 import sqlite3
-import threading
-from collections import deque
 from pathlib import Path
-from queue import Empty
 from uuid import uuid4
 import saje.scheduler
 import saje.sqlite
@@ -28,20 +25,12 @@ from saje.model import JobState, NewJob, Outcome, new_uid
 from saje.scheduler import Scheduler
 from saje.schema import connect
 from saje.sqlite import SQLiteBackend, add
-from saje.store import LARGEST, Request, Store
+from saje.store import LARGEST, Store
 from saje.wake import Bell, new_tokens
-from saje_probe_parts import log_to
+from saje_probe_parts import became, log_to
+from saje_probe_store import *
 path = Path(folder) / "jobs.db"
 other = connect(path, "normal")  # beside the one that is tested
-
-async def became(condition, seconds=10):
-    try:
-        async with asyncio.timeout(seconds):
-            while not condition():
-                await asyncio.sleep(0.01)
-    except TimeoutError:
-        return False
-    return True
 
 def put(task, **columns):
     columns = {"uid": uuid4().bytes, "task": task, "kwargs": "{}"} | columns
@@ -55,47 +44,6 @@ def rows(columns="task, state"):
 
 def version():
     return other.execute("PRAGMA data_version").fetchone()[0]
-
-def trace(db):
-    found = []
-    db.set_trace_callback(found.append)
-    return lambda word: sum(sql.strip().startswith(word) for sql in found)
-
-def insert(db, items):
-    written.append(["insert", list(items)])
-    for item in items:
-        uid, size = item.encode().ljust(16), 100_000 if item == "large" else 1
-        db.execute(
-            "INSERT INTO jobs (uid, task, kwargs, state, submitted_at)"
-            "VALUES (?, ?, ?, 'queued', 1)", (uid, item, "x" * size)
-        )
-        if item == "raises":
-            raise RuntimeError("on purpose")
-    return [f"inserted {item}" for item in items]
-
-def count(db, items):
-    written.append(["count", list(items)])
-    return [ValueError(item) if item == "bad" else f"counted {item}" for item in items]
-
-written = []
-
-def named(results):
-    kinds = Exception, asyncio.CancelledError
-    return [type(r).__name__ if isinstance(r, kinds) else r for r in results]
-
-class SlowStore(Store):
-    def __init__(self, db):
-        self.batches, self.began = [], threading.Event()
-        self.gate = threading.Event()
-        super().__init__(db)
-    def _commit(self, batch):
-        self.batches.append([request.item for request in batch])
-        self.began.set()
-        self.gate.wait(20)
-        return super()._commit(batch)
-
-def commit(db, *pairs, name=named):
-    return name(Store(db)._commit([Request(*pair, None) for pair in pairs]))
 
 def new_jobs(*names):
     return [NewJob(new_uid(), name, "{}") for name in names]
@@ -130,27 +78,12 @@ def test_a_batch_is_all_that_waits(
 ) -> None:
     """A batch has all requests that wait, in their order, up to LARGEST of them."""
     source = """
-    class Requests:
-        def __init__(self, items):
-            self.items, self.waits = deque(items), 0
-        def get(self, block=True, timeout=None):
-            if not self.items:
-                self.waits += block and timeout != 0
-                raise Empty
-            return self.items.popleft()
-        def get_nowait(self):
-            return self.get(block=False)
-        def empty(self):
-            return not self.items
-        def qsize(self):
-            return len(self.items)
     store, batches = Store.__new__(Store), []
-    # The last batch is one that waits while another request is on its way.
-    store._requests = Requests(range(waiting))
+    store._requests = FakeRequests(range(waiting))
     while store._requests.items:
         batches.append(store._wait())
     waits = store._requests.waits
-    store._requests = Requests(["the first", "the second"])
+    store._requests = FakeRequests(["the first", "the second"])
     return [*batches, store._wait()], waits + store._requests.waits, LARGEST
     """
     batches, waits, largest = call(server, tmp_path, source, waiting=waiting)
@@ -187,7 +120,7 @@ def test_requests_during_a_commit_are_one_batch(
     await asyncio.sleep(0)  # now each of them has begun
     store.gate.set()
     results = await asyncio.wait_for(asyncio.gather(first, *others), 10)
-    return [len(batch) for batch in store.batches], results
+    return store.sizes, results
     """
     sizes, results = call(server, tmp_path, source)
     with server.likely("take all requests that are there by now, up to LARGEST"):
@@ -203,7 +136,7 @@ def test_a_batch_is_one_transaction(server: AppServer, tmp_path: Path) -> None:
     db = connect(path, "normal")
     traced = trace(db)
     pairs = [(insert, "a"), (insert, "b"), (count, "c"), (count, "d"), (insert, "e")]
-    results = commit(db, *pairs)
+    results = named(commit(db, *pairs))
     return traced("BEGIN IMMEDIATE"), traced("COMMIT"), written, results, rows("task")
     """
     begun, committed, written, results, rows = call(server, tmp_path, source)
@@ -233,8 +166,8 @@ def test_one_bad_request_fails_alone(
     source = """
     db = connect(path, "normal")
     names = ["a", "b", bad, "c"]
-    results = commit(db, *((insert, name) for name in names))
-    return results, rows("task"), commit(db, (insert, "later"))
+    results = named(commit(db, *((insert, name) for name in names)))
+    return results, rows("task"), named(commit(db, (insert, "later")))
     """
     results, rows, later = call(server, tmp_path, source, bad=bad)
     server.did += f"\nwith bad = {bad!r}, {'which is taken' if bad == 'a' else 'a bug'}"
@@ -255,15 +188,15 @@ def test_a_batch_that_cannot_be_written(server: AppServer, tmp_path: Path) -> No
     source = """
     db = connect(path, "normal")
     db.execute("PRAGMA max_page_count = 12")
-    pairs = (insert, "a"), (insert, "large"), (insert, "b")
-    results = commit(db, *pairs, name=lambda results: [repr(r) for r in results])
+    results = commit(db, (insert, "a"), (insert, "large"), (insert, "b"))
     left = rows("task")
     db.execute("PRAGMA max_page_count = 1073741823")
     db.execute("PRAGMA busy_timeout = 0")
     other.execute("BEGIN IMMEDIATE")
-    locked = commit(db, (insert, "c"), (count, "d"))
+    locked = named(commit(db, (insert, "c"), (count, "d")))
     other.execute("ROLLBACK")
-    return results, left, locked, commit(db, (insert, "later"))
+    later = named(commit(db, (insert, "later")))
+    return [repr(result) for result in results], left, locked, later
     """
     results, left, locked, later = call(server, tmp_path, source)
     server.did += "\non a disk that has no room for the large one"
@@ -370,9 +303,14 @@ def test_the_backlog_is_exact(server: AppServer, tmp_path: Path) -> None:
         assert refused == ["BacklogFull"] * (200 - backlog)
 
 
+def connected(server: AppServer) -> sqlite3.Connection:
+    """Open the app's database beside the app, as another program would."""
+    return sqlite3.connect(server.db, timeout=20, isolation_level=None)
+
+
 def waiting(server: AppServer) -> int:
     """Return how many jobs wait in the app's database."""
-    with closing(sqlite3.connect(server.db, timeout=20)) as db:
+    with closing(connected(server)) as db:
         sql = "SELECT count(*) FROM jobs WHERE state = 'queued'"
         return int(db.execute(sql).fetchone()[0])
 
@@ -543,6 +481,19 @@ def test_outcomes_are_kept_until_recorded(server: AppServer, tmp_path: Path) -> 
         "failed. Do both in one transaction"
     ):
         assert warned == []
+    # The same with the app, whose database another program keeps locked for a while.
+    gate = tmp_path / "gate"
+    uid = server.post("probe_waits", until=str(gate))
+    try:
+        server.running(uid)
+        with closing(connected(server)) as db:
+            db.execute("BEGIN IMMEDIATE")
+            gate.touch()
+            server.logged("Trying again in 1.0 s", 25)
+            assert f"Job {uid} succeeded" not in server.output()
+    finally:
+        gate.touch()
+    assert server.outcome(uid).startswith("succeeded")
 
 
 PRUNE = """

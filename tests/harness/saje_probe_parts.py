@@ -5,7 +5,7 @@ import errno
 import io
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -216,3 +216,35 @@ def log_to(events: list[str]) -> Iterator[None]:
         yield
     finally:
         logger.removeHandler(handler)
+
+
+async def became(condition: Callable[[], Any], seconds: float = 5.0) -> bool:
+    """Wait until a condition is true, and return whether it became so in time."""
+    try:
+        async with asyncio.timeout(seconds):
+            while not condition():
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        return False
+    return True
+
+
+async def claim(backend: Any, free: int, worker: str = "probe") -> tuple[Any, bool]:
+    """Claim jobs, in whichever way the backend of a step does that.
+
+    Returns:
+        The claims, and whether there are more, which step 06 doesn't say.
+    """
+    if hasattr(backend, "turn"):  # from step 08 on
+        _, claims, more = await backend.turn([], worker, free)
+        return claims, more
+    claimed = await backend.claim(worker, free)
+    return claimed if isinstance(claimed, tuple) else (claimed, False)
+
+
+async def finish(backend: Any, outcome: Any) -> bool:
+    """Record an outcome, in whichever way the backend of a step does that."""
+    if hasattr(backend, "turn"):
+        recorded, _, _ = await backend.turn([outcome], "probe", 0)
+        return bool(recorded[0])
+    return bool(await backend.finish(outcome))

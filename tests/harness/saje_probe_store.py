@@ -1,0 +1,106 @@
+"""Parts that write and count, for the steps that have a Store: from 08 on."""
+
+import asyncio
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from queue import Empty
+from typing import Any
+
+from saje.store import Request, Store
+
+written: list[tuple[str, list[str]]] = []
+"""Each call of one of the functions that follow: its name, and the items."""
+
+
+def insert(db: sqlite3.Connection, items: Sequence[str]) -> list[str]:
+    """Insert a row for each item. The items "large" and "raises" are special."""
+    written.append(("insert", list(items)))
+    for item in items:
+        kwargs = "x" * (100_000 if item == "large" else 1)
+        db.execute(
+            "INSERT INTO jobs (uid, task, kwargs, state, submitted_at)"
+            "VALUES (?, ?, ?, 'queued', 1)",
+            (item.encode().ljust(16), item, kwargs),
+        )
+        if item == "raises":
+            raise RuntimeError("on purpose")
+    return [f"inserted {item}" for item in items]
+
+
+def count(db: sqlite3.Connection, items: Sequence[str]) -> list[str | Exception]:
+    """Write nothing. The result of the item "bad" is an exception."""
+    written.append(("count", list(items)))
+    return [ValueError(item) if item == "bad" else f"counted {item}" for item in items]
+
+
+def named(results: Iterable[Any]) -> list[Any]:
+    """Put the name of an exception in its place."""
+    kinds = Exception, asyncio.CancelledError
+    return [type(r).__name__ if isinstance(r, kinds) else r for r in results]
+
+
+def commit(db: sqlite3.Connection, *pairs: tuple[Any, Any]) -> list[Any]:
+    """Commit a batch, and return the results.
+
+    Args:
+        db: The connection.
+        *pairs: The function and the item of each request.
+    """
+    written.clear()
+    nobody: Any = None  # waits for the results
+    return Store(db)._commit([Request(*pair, nobody) for pair in pairs])
+
+
+def trace(db: sqlite3.Connection) -> Callable[[str], int]:
+    """Return a function that counts the statements from now on that begin so."""
+    found: list[str] = []
+    db.set_trace_callback(found.append)
+    return lambda word: sum(sql.strip().startswith(word) for sql in found)
+
+
+class SlowStore(Store):
+    """A store whose commits wait until a test lets them go, and are counted."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        """Create a store whose gate is closed."""
+        written.clear()
+        self.sizes: list[int] = []
+        self.began = threading.Event()
+        self.gate = threading.Event()
+        super().__init__(db)
+
+    def _commit(self, batch: Sequence[Request[Any, Any]]) -> list[Any]:
+        self.sizes.append(len(batch))
+        self.began.set()
+        self.gate.wait(20)
+        return super()._commit(batch)
+
+
+class FakeRequests:
+    """A queue that counts how often somebody would have had to wait."""
+
+    def __init__(self, items: Iterable[Any]) -> None:
+        """Create a queue of these items."""
+        self.items = deque(items)
+        self.waits = 0
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """Return the next item, and never wait."""
+        if not self.items:
+            self.waits += block and timeout != 0
+            raise Empty
+        return self.items.popleft()
+
+    def get_nowait(self) -> Any:
+        """Return the next item."""
+        return self.get(block=False)
+
+    def empty(self) -> bool:
+        """Return whether there are no items."""
+        return not self.items
+
+    def qsize(self) -> int:
+        """Return how many items there are."""
+        return len(self.items)
