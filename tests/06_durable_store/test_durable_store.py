@@ -288,7 +288,7 @@ def test_the_oldest_are_claimed(server: AppServer, tmp_path: Path) -> None:
     before, began = rows(), time.time()
     claims = []
     for free in (2, 0, 10, 10):
-        found = await claim(backend, f"worker {free}", free)
+        found = (await claim(backend, free, f"worker {free}"))[0]
         claims.append([(c.seq, c.uid.hex, c.task, c.kwargs, c.attempt) for c in found])
         if free == 2:
             between = rows()
@@ -330,7 +330,7 @@ def test_attempts_are_counted(server: AppServer, tmp_path: Path) -> None:
     put()
     attempts = []
     for _ in range(3):
-        attempts += [claim.attempt for claim in await claim(backend, "worker", 1)]
+        attempts += [claim.attempt for claim in (await claim(backend, 1, "worker"))[0]]
         attempts += [row["attempt"] for row in rows()]
         other.execute("UPDATE jobs SET state = 'queued'")
     return attempts
@@ -348,7 +348,7 @@ def test_no_job_is_claimed_twice(server: AppServer, tmp_path: Path) -> None:
     """Several backends that claim at the same time share the jobs among them."""
     source = """
     found = []
-    while claims := await claim(backend, "worker", 3):
+    while claims := (await claim(backend, 3, "worker"))[0]:
         found += [claim.seq for claim in claims]
     return found
     """
@@ -431,7 +431,7 @@ def test_what_was_running_is_queued_again(server: AppServer, tmp_path: Path) -> 
     before = rows()
     counts = [await backend.recover(), await backend.recover()]
     after = rows()
-    claims = await claim(backend, "worker", 10)
+    claims = (await claim(backend, 10, "worker"))[0]
     return before, counts, after, [(claim.seq, claim.attempt) for claim in claims]
     """
     before, counts, after, claims = call(server, tmp_path, source)

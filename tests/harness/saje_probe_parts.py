@@ -187,21 +187,6 @@ async def write(backend: Any, function: Any) -> Any:
     return await backend._write(function)
 
 
-async def claim(backend: Any, worker: str, free: int) -> Any:
-    """Claim jobs, as the backend's step does it."""
-    if hasattr(backend, "turn"):
-        return (await backend.turn([], worker, free))[1]
-    found = await backend.claim(worker, free)
-    return found[0] if isinstance(found, tuple) else found
-
-
-async def finish(backend: Any, outcome: Any) -> Any:
-    """Record an outcome, as the backend's step does it."""
-    if hasattr(backend, "turn"):
-        return (await backend.turn([outcome], "worker", 0))[0][0]
-    return await backend.finish(outcome)
-
-
 @contextmanager
 def log_to(events: list[str]) -> Iterator[None]:
     """Report each line of the log as an event."""
