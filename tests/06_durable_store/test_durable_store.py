@@ -427,7 +427,7 @@ def test_what_was_running_is_queued_again(server: AppServer, tmp_path: Path) -> 
     """recover() queues what was running, leaves the rest alone, and keeps the order."""
     source = """
     for state in ("running", "queued", "succeeded", "running", "failed"):
-        put(state=state, attempt=1, result='"kept"', worker="w", finished_at=9.0)
+        put(state=state, attempt=1, result='"kept"', worker="w", started_at=9.0)
     before = rows()
     counts = [await backend.recover(), await backend.recover()]
     after = rows()
@@ -445,6 +445,8 @@ def test_what_was_running_is_queued_again(server: AppServer, tmp_path: Path) -> 
         for number in (1, 2, 4):
             assert after[number] == before[number]
         assert [row["attempt"] for row in after] == [1] * 5
+    with server.likely("a job that is queued hasn't started: started_at is NULL"):
+        assert [after[0]["started_at"], after[3]["started_at"]] == [None, None]
     with server.likely("recover() returns how many jobs were running: the rowcount"):
         assert counts == [2, 0]
     with server.likely(
@@ -493,6 +495,8 @@ def test_pages_follow_each_other(
     with server.likely("the last page has the cursor None, so that a client stops"):
         assert after is None
         assert listed == expected
+    with server.likely("a page that isn't full is the last one, so its cursor is None"):
+        assert [len(page) for page in pages[:-1]] == [3] * (len(pages) - 1)
     with server.likely("details() makes the details from the COLUMNS of a row"):
         oldest = pages[-1][-1] if pages[-1] else pages[-2][-1]
         assert oldest["task"] == "hello"

@@ -99,7 +99,7 @@ def read_page(request: Request) -> tuple[JobState | None, int, int | None]:
         raise BadRequest(f"Use state, limit and after, not {', '.join(query)}.")
     if state is not None and state not in list(JobState):
         raise BadRequest(f"state must be one of these: {', '.join(JobState)}.")
-    if not limit.isdecimal() or not 1 <= int(limit) <= 100:
+    if not (limit.isdecimal() and len(limit) <= 3 and 1 <= int(limit) <= 100):
         raise BadRequest("limit must be a number from 1 to 100.")
     if after is not None and not (after.isdecimal() and len(after) < 19):
         raise BadRequest('after must be the "next" of the page before.')

@@ -109,7 +109,7 @@ async def take_over(db: str, open_backend: Callable[[], Backend]) -> FileLock:
             f"Another app uses {db}. Stop it, or set SANIC_SAJE_DB to another file."
         ) from None
     except OSError as error:
-        raise SystemExit(f"SAJE_DB must be a file to write to: {error}") from None
+        raise SystemExit(f"SAJE_DB must name another file: {error}") from None
     if unfinished:
         logger.warning("Jobs that run again after the last stop: %d", unfinished)
     return lock

@@ -1,4 +1,4 @@
-"""Scheduler: from the queue to running asyncio tasks."""
+"""Scheduler: from the jobs in the store to running asyncio tasks."""
 
 import asyncio
 import faulthandler
@@ -14,8 +14,9 @@ from saje.signals import stop_app
 from saje.threads import in_thread
 
 CHECK_STOP = 0.2
-"""While the receiver waits for a message, it checks this often, in seconds, whether it
-has to stop. This delays no job: `get` returns as soon as there is a message."""
+"""While the receiver waits for a message, it looks up this often, in seconds. It may
+have to stop, or there may be a job whose message got lost. This delays no other job:
+`get` returns as soon as there is a message."""
 
 RETRY = 1.0
 """Seconds until the next try if the store can't be used."""
@@ -71,7 +72,7 @@ class Scheduler:
             logger.info("Drained. Jobs left: %d", len(self.jobs))
 
     def stop(self) -> None:
-        """Take no more messages. Safe to call from a signal handler, and twice."""
+        """Claim no more jobs. Safe to call from a signal handler, and twice."""
         if not self.stopping:
             self.stopping = True
             # A job that never awaits anything blocks the event loop, so neither this
@@ -108,7 +109,7 @@ class Scheduler:
         task.add_done_callback(self.jobs.pop)
 
     async def _run(self, job: Job) -> None:
-        """Run a job, and record its outcome, however long that takes."""
+        """Run a job, and record its outcome, even if the store is away for a while."""
         outcome = await job.execute()
         while outcome:
             try:
@@ -132,6 +133,7 @@ class Scheduler:
             task.cancel()
         if late:
             await asyncio.wait(late)
+            logger.warning("Jobs that run again after the next start: %d", len(late))
 
 
 def report(job: Job, outcome: Outcome, recorded: bool) -> None:

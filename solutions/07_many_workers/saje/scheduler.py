@@ -135,6 +135,7 @@ class Scheduler:
             task.cancel()
         if late:
             await asyncio.wait(late)
+            logger.warning("Jobs that are handed back: %d", len(late))
             try:
                 await self.backend.release(claims)
             except OSError as error:

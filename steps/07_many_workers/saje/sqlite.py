@@ -162,7 +162,7 @@ class SQLiteBackend(Backend):
             WHERE seq < ? {f"AND state = '{state}'" if state else ""}
             ORDER BY seq DESC LIMIT ?
             """,
-            after or 1 << 62,
+            1 << 62 if after is None else after,
             limit,
         )
         end = rows[-1][-1] if len(rows) == limit else None
@@ -184,7 +184,8 @@ class SQLiteBackend(Backend):
 
     def _commit(self, function: Callable[..., T], values: Sequence[Any]) -> T:
         """Call a function, then commit what it has changed, or else undo all of it."""
-        # One transaction at a time. While the file is locked, no call waits for long.
+        # One transaction at a time. While another process locks the file, a call waits
+        # for BUSY seconds at most here, and as long again for its own transaction.
         if not self._writing.acquire(timeout=BUSY):
             raise sqlite3.OperationalError("the calls before this one are waiting")
         try:

@@ -143,6 +143,7 @@ class Scheduler:
                 task.cancel()
             if late:
                 await asyncio.wait(late)
+                logger.warning("Jobs that are handed back: %d", len(late))
         await self._turn()
         try:
             await self.backend.release(claims)

@@ -223,7 +223,7 @@ class SQLiteBackend(Backend):
             WHERE seq < ? {f"AND state = '{state}'" if state else ""}
             ORDER BY seq DESC LIMIT ?
             """,
-            after or 1 << 62,
+            1 << 62 if after is None else after,
             limit,
         )
         end = rows[-1][-1] if len(rows) == limit else None
