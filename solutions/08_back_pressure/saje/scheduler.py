@@ -93,7 +93,9 @@ class Scheduler:
         except OSError as error:
             self.ended = ended + self.ended
             count = len(self.ended)
-            logger.error("Outcomes not recorded yet: %d, because %s", count, error)
+            logger.error(
+                "A turn failed. Outcomes not recorded yet: %d. %s", count, error
+            )
             await asyncio.sleep(RETRY)
             self.awake.set()
             return
@@ -132,23 +134,25 @@ class Scheduler:
 
     async def _drain(self) -> None:
         """Give running jobs time to finish, then interrupt them and hand them back."""
-        claims: list[Claim] = []
+        deadline = time.monotonic() + self.drain
         if self.jobs:
             count = len(self.jobs)
             logger.info("Jobs still running: %d; waiting %s s", count, self.drain)
-            _, late = await asyncio.wait(self.jobs, timeout=self.drain)
-            claims = [self.jobs[task].claim for task in late]
-            for task in late:
-                self.jobs[task].interrupted = True
-                task.cancel()
-            if late:
-                await asyncio.wait(late)
-                logger.warning("Jobs that are handed back: %d", len(late))
+        while self.jobs and (left := deadline - time.monotonic()) > 0:
+            await asyncio.wait(self.jobs, timeout=left, return_when="FIRST_COMPLETED")
+            await self._turn()
+        late = dict(self.jobs)
+        for task, job in late.items():
+            job.interrupted = True
+            task.cancel()
+        if late:
+            await asyncio.wait(late)
+            logger.warning("Jobs that are handed back: %d", len(late))
         await self._turn()
         try:
-            await self.backend.release(claims)
+            await self.backend.release([job.claim for job in late.values()])
         except OSError as error:
-            logger.error("Jobs left for the next start: %d. %s", len(claims), error)
+            logger.error("Jobs left for the next start: %d. %s", len(late), error)
 
     async def _prune(self) -> None:
         """Forget old jobs, again and again."""

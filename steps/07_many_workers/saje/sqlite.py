@@ -49,9 +49,9 @@ def claim(
     """Mark the oldest queued jobs as running, and return them. See Backend.claim."""
     # TODO 7.4: take no more than a fair share of the jobs that wait, rounded up, or the
     # first worker that looks gets them all. COUNT counts them, up to a limit, because
-    # the line may be long. If all workers have as many free slots as this one, what is
-    # the smallest limit that shows both the share and whether jobs are left? The second
-    # value to return says the latter.
+    # the line may be long. How far do you have to count, if all workers have as many
+    # free slots as this one, to know both the share and whether jobs are left? The
+    # second value to return says the latter.
     waiting = share = free
     rows = db.execute(
         """

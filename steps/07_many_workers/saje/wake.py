@@ -37,8 +37,8 @@ class Bell:
     def ring(self) -> None:
         """Wake a worker that waits, or the next one that will."""
         # TODO 7.1: add a token. Nobody takes any while all workers are busy, so one day
-        # the semaphore may be full, and release() raises ValueError. That does no harm,
-        # because with that many tokens somebody is going to look anyway.
+        # the semaphore may be full. Then release() raises ValueError, or OSError on
+        # some systems. It does no harm, because with that many tokens somebody looks.
 
     def listen(self, call: Callable[[], None]) -> None:
         """Start a thread that waits for a ring each time after `arm`.
