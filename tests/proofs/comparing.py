@@ -29,7 +29,11 @@ def normalised(text: str) -> str:
     """Return a text without what is different each time."""
     for pattern, stand_in in DIFFERENT_EACH_TIME:
         text = re.sub(pattern, stand_in, text, flags=re.MULTILINE)
-    return text.strip("\n")
+    lines = text.strip("\n").split("\n")
+    if all(line.startswith("PPID PID ") for line in lines):
+        # ps lists processes by their pids, and after the highest they begin anew.
+        lines.sort(key=lambda line: line.partition(" -c ")[2])
+    return "\n".join(lines)
 
 
 def is_all(shown: str, came: str) -> bool:
