@@ -31,7 +31,7 @@ def normalised(text: str) -> str:
         text = re.sub(pattern, stand_in, text, flags=re.MULTILINE)
     lines = text.strip("\n").split("\n")
     if all(line.startswith("PPID PID ") for line in lines):
-        # ps lists processes by their pids, and after the highest they begin anew.
+        # ps lists processes by their pids, which start over after the highest one.
         lines.sort(key=lambda line: line.partition(" -c ")[2])
     return "\n".join(lines)
 

@@ -219,7 +219,7 @@ def test_log_that_does_not_come(small: Repository, tmp_path: Path) -> None:
         ),
         ('"2026-11-24T15:20:03.123456+00:00"', '"1999-11-24T15:20:03+00:00"', True),
         ("End it with: kill 1", "End it with: kill 22 33", True),
-        # The pids of ps have begun anew in between.
+        # The pids of ps have started over in between.
         (
             "1 2 … -c from multiprocessing.a\n1 3 … -c from multiprocessing.b",
             "9 1 py -c from multiprocessing.b\n9 8 py -c from multiprocessing.a",
