@@ -56,12 +56,6 @@ def stop_gracefully(manager: WorkerManager) -> None:
     on_stop(ask)
 
 
-def stop_app() -> None:
-    """Ask the main process to stop the whole app."""
-    if (main := parent_process()) and main.pid:
-        os.kill(main.pid, signal.SIGTERM)
-
-
 def end_with_parent(others: Iterable[int] = ()) -> None:
     """End this process as soon as the process that started it is gone.
 

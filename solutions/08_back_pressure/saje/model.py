@@ -24,11 +24,6 @@ class JobState(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
 
-    @property
-    def ended(self) -> bool:
-        """Whether nothing more will happen to the job."""
-        return self in (JobState.SUCCEEDED, JobState.FAILED)
-
 
 @dataclass
 class NewJob:
