@@ -46,7 +46,10 @@ def put(db=other, **columns):
     return db.execute(sql, tuple(columns.values())).lastrowid
 
 def rows():
-    found = other.execute("SELECT * FROM jobs ORDER BY seq").fetchall()
+    found = other.execute(
+        "SELECT seq, uid, task, kwargs, state, attempt, worker, submitted_at, "
+        "started_at, finished_at, result, error FROM jobs ORDER BY seq"
+    )
     return [dict(row) | {"uid": row["uid"].hex()} for row in found]
 
 def count(db=other):

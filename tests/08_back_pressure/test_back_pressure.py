@@ -253,7 +253,7 @@ def test_the_backlog_is_filled_to_its_end(server: AppServer, tmp_path: Path) -> 
     db, found, jobs = connect(path, "normal"), [], new_jobs(*"abcdefgh")
     for batch in (jobs[:5], jobs[5:6]):
         found.append(accepted(batch, add(db, batch, 4)))
-    saje.sqlite.claim(db, "probe", 1, 1)
+    other.execute("UPDATE jobs SET state = 'running' WHERE seq = 1")  # a claim
     found.append(accepted(jobs[6:], add(db, jobs[6:], 4)))
     return found, [task for task, state in rows() if state == "queued"]
     """
@@ -423,10 +423,10 @@ def test_a_turn_is_all_or_nothing(server: AppServer, tmp_path: Path) -> None:
     put("b")
     _, claims, _ = await backend.turn([], "probe", 1)
     claim, raised = saje.sqlite.claim, None
-    def fail(db, worker, free, workers):
+    def fail(db, worker, free, *rest):
         if free:
             raise sqlite3.OperationalError("on purpose")
-        return claim(db, worker, free, workers)
+        return claim(db, worker, free, *rest)
     saje.sqlite.claim = fail
     try:
         await backend.turn([ended(claims[0])], "probe", 1)
@@ -455,12 +455,12 @@ def test_outcomes_are_kept_until_recorded(server: AppServer, tmp_path: Path) -> 
     put("hello", kwargs='{"seconds": 0}')
     claim, retry, looks = saje.sqlite.claim, saje.scheduler.RETRY, []
     events, early = [], []
-    def fail_once(db, worker, free, workers):
+    def fail_once(db, worker, free, *rest):
         looks.extend([free] if free else [])
         if free and len(looks) == 2:  # when the job has ended
             early.extend(event for event in events if "succeeded" in event)
             raise sqlite3.OperationalError("on purpose")
-        return claim(db, worker, free, workers)
+        return claim(db, worker, free, *rest)
     scheduler = Scheduler(backend, Bell(new_tokens()), "probe", 1, 0, 3600)
     saje.sqlite.claim, saje.scheduler.RETRY = fail_once, 0.01
     try:

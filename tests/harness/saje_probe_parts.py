@@ -222,7 +222,7 @@ async def claim(backend: Any, free: int, worker: str = "probe") -> tuple[Any, bo
     """
     if hasattr(backend, "turn"):  # from step 08 on
         _, claims, more = await backend.turn([], worker, free)
-        return claims, more
+        return claims, more if isinstance(more, bool) else not more
     claimed = await backend.claim(worker, free)
     return claimed if isinstance(claimed, tuple) else (claimed, False)
 
