@@ -1,0 +1,79 @@
+"""Task: a named piece of work, and the registry that finds it by its name."""
+
+from abc import ABC, abstractmethod
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from cronsim import CronSim, CronSimError
+
+from saje.retry import Retry
+
+
+class Task(ABC):
+    """A kind of work that jobs can ask for. Subclass it, name it, write `run`.
+
+    Defining the subclass registers it, in every process that imports it.
+    """
+
+    registry: ClassVar[dict[str, type["Task"]]] = {}
+    """Every task of this process, by name."""
+
+    name: ClassVar[str]
+    """What a job calls the task."""
+
+    retry: ClassVar[Retry] = Retry()
+    """Whether a job is tried again after the task has failed. By default it isn't."""
+
+    limit: ClassVar[float | None] = None
+    """How many seconds a try may take."""
+
+    every: ClassVar[float | None] = None
+    """Makes a job each time so many seconds are over, counted from 1970, UTC."""
+
+    cron: ClassVar[str | None] = None
+    """Makes a job at each time that this expression names, in UTC. See cron(8)."""
+
+    attempt: int = 1
+    """Which try this is. The job sets it before it calls `run`."""
+
+    def __init_subclass__(cls) -> None:
+        """Register the subclass.
+
+        Raises:
+            TypeError: It has no name, another task has the same one, or it says wrongly
+                when its jobs are due.
+        """
+        if "name" not in cls.__dict__:
+            raise TypeError(f'{cls.__name__} needs a name of its own: name = "..."')
+        if cls.name in Task.registry:
+            raise TypeError(f'{cls.__name__}: there is a task "{cls.name}" already')
+        if cls.every is not None and (cls.cron or cls.every < 1):
+            raise TypeError(f"{cls.__name__}: every must be at least 1, without cron")
+        if cls.cron:
+            try:
+                CronSim(cls.cron, datetime.now(UTC))
+            except CronSimError as error:
+                raise TypeError(
+                    f"{cls.__name__}: cron = {cls.cron!r}: {error}"
+                ) from error
+        Task.registry[cls.name] = cls
+
+    @abstractmethod
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        """Do the work.
+
+        Write `async def run` for work that waits: it runs on the worker's
+        event loop. Write `def run` for work that computes or blocks: it runs
+        in a thread.
+
+        Args:
+            args: Not used, because a job passes all arguments by name.
+            kwargs: The arguments that the job was submitted with.
+
+        Returns:
+            The result: anything that JSON can hold.
+
+        Raises:
+            BaseException: Whatever went wrong. The job is tried again if `retry` says
+                so, and has failed otherwise.
+        """
