@@ -436,6 +436,8 @@ class AppProcess:
     def kill(self) -> None:
         """End every process, whatever state it is in, so that none is left."""
         processes.kill(self.family())
+        # One that was started just then wasn't among them, and no other can follow.
+        processes.kill(self.family())
         self.main.wait()
         self._http.close()
         if left := self.family():
