@@ -181,7 +181,9 @@ def beat(
     """Extend leases, and return for each whether there was one. See Backend.beat."""
     # TODO 10.1: for each worker, let its lease end so many seconds from now. Return
     # whether its row was there. If it wasn't, add it, because a worker that has lost
-    # its jobs may claim others.
+    # its jobs may claim others. Before that, queue what it still runs by the table
+    # again: it may have claimed jobs after it had lost its lease, and it gives them up
+    # with all the others.
     return [True for _ in beats]
 
 

@@ -181,21 +181,18 @@ class Scheduler:
 
     async def _beat(self) -> None:
         """Extend our lease, and take the jobs of those workers that have none."""
-        try:
-            held = await self.backend.beat(self.worker, self.lease)
-            taken = await self.backend.reap()
-        except OSError as error:
-            logger.error("The lease was not extended. %s", error)
-            return
         if not self.stopping:
             # If the event loop doesn't get here for so long, print where it is stuck,
             # and exit.
             faulthandler.dump_traceback_later(PATIENCE * self.lease, exit=True)
-        if not held:
-            self._give_up()
-        if taken:
-            logger.warning("Jobs taken back from workers without a lease: %d", taken)
-            self.bell.ring()
+        try:
+            if not await self.backend.beat(self.worker, self.lease):
+                self._give_up()
+            if taken := await self.backend.reap():
+                logger.warning("Jobs taken back, without a lease: %d", taken)
+                self.bell.ring()
+        except OSError as error:
+            logger.error("The lease was not extended. %s", error)
 
     def _give_up(self) -> None:
         """Interrupt all jobs, because others have them by now."""
