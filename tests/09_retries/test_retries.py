@@ -179,7 +179,7 @@ def test_no_pause_exceeds_the_longest(server: AppServer, tmp_path: Path) -> None
 def test_a_try_is_repeated_until_none_is_left(
     server: AppServer, tmp_path: Path
 ) -> None:
-    """With tries left a job is queued again, with a pause, and after them it is dead."""
+    """With tries left, a job is queued again, with a pause. After them it is dead."""
     source = """
     found = []
     for tries in range(3):
@@ -243,12 +243,12 @@ def test_only_some_errors_are_worth_another_try(
 
 @pytest.mark.todo("9.2")
 def test_a_flaky_task_succeeds(server: AppServer) -> None:
-    """A flaky task succeeds on its third attempt, and keeps the errors of the others."""
+    """A flaky task succeeds on its third attempt, and its job keeps both errors."""
     uid = server.post("flaky")
     details = server.details(uid)
     with server.likely(
-        "it was given up after its first error. Set the outcome's state to QUEUED while "
-        "there are tries left"
+        "it was given up after its first error. Set the state of the outcome to QUEUED "
+        "while there are tries left"
     ):
         assert details["state"] == "succeeded", details
     assert details["result"] == "attempt 3 worked"
@@ -313,7 +313,7 @@ def test_only_jobs_that_are_due_are_claimed(server: AppServer, tmp_path: Path) -
 def test_the_oldest_due_job_is_first(
     server: AppServer, tmp_path: Path, free: int
 ) -> None:
-    """Jobs are claimed in the order of their run_at, and of their seq if it is equal."""
+    """Jobs are claimed in the order of run_at, and of seq where that is equal."""
     source = """
     path = Path(folder) / "old.db"
     with closing(sqlite3.connect(path, isolation_level=None)) as old:
@@ -333,8 +333,8 @@ def test_the_oldest_due_job_is_first(
     found = call(server, tmp_path, source, free=free)
     server.did += f"\nwith {free} free slots, and a file that step 08 has left"
     with server.likely(
-        "run_at is the place in the line. A job that waits for its second try shouldn't "
-        "get ahead of one that has been due for longer: ORDER BY run_at, seq"
+        "run_at is the place in the line. A job that waits for its second try "
+        "shouldn't get ahead of one that has been due for longer: ORDER BY run_at, seq"
     ):
         assert found == ["a", "old", "older", "b", "c", "d", "e"]
 
@@ -402,7 +402,12 @@ def test_a_turn_says_when_the_next_job_is_due(
         "min() of no rows is None, which isn't a number. Return inf if no job waits"
     ):
         found = call(server, tmp_path, source)
-    with server.likely("if no job waits, there is nothing to wake up for: inf"):
+    cause = "if no job waits, there is nothing to wake up for: inf"
+    if found["nothing waits"] == 1:
+        cause = (
+            "these jobs run or have ended, so they don't wait: WHERE state = 'queued'"
+        )
+    with server.likely(cause):
         assert found["nothing waits"] == "inf"
     next_at = found["the next one in 2.5 s"]
     cause = "the worker would find the next job too late, because it doesn't know when "
@@ -413,8 +418,6 @@ def test_a_turn_says_when_the_next_job_is_due(
         )
     elif next_at == 3600:
         cause = "that is the last one of those that wait. min() is the next one"
-    elif next_at == 1:
-        cause = "that is a job that doesn't wait: WHERE state = 'queued'"
     elif next_at == 0:
         cause = (
             "a worker that need not wait looks again at once, and again. Return the "
@@ -520,7 +523,7 @@ def test_a_job_waits_until_its_pause_is_over(server: AppServer, tmp_path: Path) 
 
 @pytest.mark.todo("9.5")
 def test_only_our_own_job_is_put_back(server: AppServer, tmp_path: Path) -> None:
-    """Jobs that have ended, or that others run by now, aren't put back into the line."""
+    """A job that has ended, or that others run by now, isn't put back."""
     source = """
     for name in ("again", "late", "done", "dead"):
         put(name, run_at=1.0)
@@ -634,7 +637,7 @@ def test_a_pause_outlives_all_processes(start: StartServer) -> None:
 def test_work_that_takes_too_long_is_interrupted(
     server: AppServer, tmp_path: Path, task: str
 ) -> None:
-    """If a try takes longer than its limit, it is interrupted, with an error in words."""
+    """A try that takes longer than its limit is interrupted, and the error says so."""
     source = 'return await execute("probe_punctual"), await execute(task)'
     punctual, (state, kind, message) = call(server, tmp_path, source, task=task)
     server.did += f"\nwith the task {task}, which has a limit of 0.05 s"
@@ -727,8 +730,8 @@ def test_a_thread_is_interrupted(server: AppServer, tmp_path: Path) -> None:
             while not go.is_set():
                 try:
                     time.sleep(0.001)
-                except Exception:
-                    pass  # as many loops have it
+                except Exception as error:  # as many loops have it
+                    ends["swallowed"] = type(error).__name__
             ends[name] = "ended by itself"
         except BaseException as error:
             ends[name] = type(error).__name__
@@ -739,7 +742,7 @@ def test_a_thread_is_interrupted(server: AppServer, tmp_path: Path) -> None:
         interrupt(threads["a"])
     finally:
         go.set()
-    await became(lambda: len(ends) == 2, 20)
+    await became(lambda: threads.keys() <= ends.keys(), 20)
     return ends
     """
     ends = call(server, tmp_path, source)
@@ -750,7 +753,10 @@ def test_a_thread_is_interrupted(server: AppServer, tmp_path: Path) -> None:
         assert ends["b"] == "ended by itself"
     cause = "the thread goes on. Pass its ident as a ctypes.c_ulong, because ctypes "
     cause += "cuts a plain int off, and then Python finds no such thread"
-    if ends["a"] == "SystemError":
+    if "swallowed" in ends:
+        cause = "the task took it for one of those errors that a loop survives, so it "
+        cause += "has to be Interrupted, which isn't an Exception but a BaseException"
+    elif ends["a"] in ("SystemError", "TypeError"):
         cause = "Python takes the class, Interrupted, and not an instance of it"
     elif ends["a"] != "ended by itself":
         cause = "raise Interrupted, which tells everybody why it ends"
@@ -773,7 +779,6 @@ def test_a_call_is_interrupted_if_nobody_waits(
             events.append("ended by itself")
         finally:
             events.append("tidied up")
-    before = threading.active_count()
     waiting = asyncio.create_task(in_thread(work))
     await became(began.is_set, 20)
     waiting.cancel()
@@ -832,13 +837,13 @@ def test_a_failed_job_is_queued_again(server: AppServer, tmp_path: Path) -> None
     after = {name: values for name, *values in rows("task, *")}
     same = [name for name in after if after[name] == before[name]]
     columns = "task, state, attempt, tries, run_at, started_at, finished_at, error"
-    found = {name: values for name, *values in rows(f"{columns}, failures")}
+    found = {name: values for name, *values in rows(columns)}
     details = (await backend.fetch(uids["dead"])).to_dict()
     _, claims, _ = await backend.turn([], "probe", 1000)
     tries = [claim.tries for claim in claims if claim.task == "dead"]
-    return dict(zip(uids, retried)), same, found["failed"], found["dead"], details, tries
+    return dict(zip(uids, retried)), same, found, details, tries
     """
-    retried, same, failed, dead, details, tries = call(server, tmp_path, source)
+    retried, same, found, details, tries = call(server, tmp_path, source)
     server.did += "\nwith a job in each state, and a clock that says 1000"
     with server.likely("a job that is failed or dead is queued again: rowcount is 1"):
         assert retried["failed"] is retried["dead"] is True, retried
@@ -850,18 +855,16 @@ def test_a_failed_job_is_queued_again(server: AppServer, tmp_path: Path) -> None
     with server.likely("the result for each job is whether its own row was changed"):
         expected = {name: name in ("failed", "dead") for name in retried}
         assert retried == expected
-    for state, attempt, left, run_at, started_at, finished_at, error, _ in (
-        failed,
-        dead,
-    ):
+    for name in ("failed", "dead"):
+        state, attempt, left, run_at, started_at, finished_at, error = found[name]
         assert state == "queued"
         with server.likely(
             "it has all of its tries again, or it would be dead at once"
         ):
             assert left == 0, f"tries = {left}"
         with server.likely(
-            "the attempts go on counting. If they began again, a late outcome of an old "
-            "attempt could be taken for one of the new attempt"
+            "the attempts go on counting. If they began again, a late outcome of an "
+            "old attempt could be taken for one of the new attempt"
         ):
             assert attempt == 3
         with server.likely("it is due now, and not before those that wait: run_at"):

@@ -60,7 +60,7 @@ class Pauses(Task):
 
 
 class Recovers(Task):
-    """Fails until a test has mended what it needs, and is tried twice, without delay."""
+    """Fails until a test has made what it needs, and is tried twice, without delay."""
 
     name = "probe_recovers"
     retry = Retry(attempts=2, first=0.0)
