@@ -297,14 +297,13 @@ def test_only_jobs_that_are_due_are_claimed(server: AppServer, tmp_path: Path) -
     delays = {"an hour": 3600, "now": 0, "a second": 1, "half": 0.4, "also now": 0}
     found = call(server, tmp_path, source, delays=delays)
     server.did += f"\nwith these delays, in seconds: {delays}"
-    with server.likely(
+    cause = (
         "jobs that aren't due have to wait, even if there are free slots, and others "
-        "that are due come after them: AND run_at <= :now"
-    ):
-        assert sorted(found[0]) == ["also now", "now"]
-    with server.likely(
-        "a job is due as soon as its run_at is reached, so <= and not <"
-    ):
+    )
+    cause += "that are due come after them: AND run_at <= :now"
+    if not found[0] or "half" not in found[1]:
+        cause = "a job is due as soon as its run_at is reached, so <= and not <"
+    with server.likely(cause):
         assert found == [["now", "also now"], ["half"], ["a second"], []]
 
 
@@ -753,11 +752,11 @@ def test_a_thread_is_interrupted(server: AppServer, tmp_path: Path) -> None:
         assert ends["b"] == "ended by itself"
     cause = "the thread goes on. Pass its ident as a ctypes.c_ulong, because ctypes "
     cause += "cuts a plain int off, and then Python finds no such thread"
-    if "swallowed" in ends:
+    if ends.get("swallowed") in ("SystemError", "TypeError"):
+        cause = "Python takes the class, Interrupted, and not an instance of it"
+    elif "swallowed" in ends:
         cause = "the task took it for one of those errors that a loop survives, so it "
         cause += "has to be Interrupted, which isn't an Exception but a BaseException"
-    elif ends["a"] in ("SystemError", "TypeError"):
-        cause = "Python takes the class, Interrupted, and not an instance of it"
     elif ends["a"] != "ended by itself":
         cause = "raise Interrupted, which tells everybody why it ends"
     with server.likely(cause):
