@@ -169,7 +169,7 @@ class AppServer(AppProcess):
 
         From step 06 on that is JSON, which is returned as step 04 would show it.
         """
-        pattern = re.compile(rf"Job {uid} (succeeded|failed): .*(?=\n)")
+        pattern = re.compile(rf"Job {uid} (succeeded|failed|dead): .*(?=\n)")
         expected = f"'Job {uid} succeeded: …' or '… failed: …' in the log"
 
         def look() -> re.Match[str] | None:
