@@ -57,10 +57,10 @@ class Job:
         retry = getattr(Task.registry.get(claim.task), "retry", Retry())
         outcome = Outcome(claim.seq, claim.attempt, JobState.FAILED)
         outcome.error = encode(describe(error))
-        # TODO 9.2: if this error is worth another try, the job is either queued again,
-        # with the `pause` that its retry asks for, or it is dead, because it has had
-        # all of its tries. Any other error would only come again, so the job has
-        # failed.
+        # TODO 9.2: an error of a moment may be gone at the next try. So if `retry` says
+        # that this one is worth it, queue the job again, after the `pause` that `retry`
+        # asks for. If it has had all of its tries, it is dead. Any other error would
+        # only come again, so then the job stays failed.
         return outcome
 
     async def _call(self) -> Any:
@@ -77,9 +77,10 @@ class Job:
     async def _limited(self, work: Awaitable[Any], limit: float | None) -> Any:
         """Await the work, and interrupt it when its time is up."""
         logger.info("Job %s started: %s", self.claim.uid, self.claim.task)
-        # TODO 9.6: interrupt the work when its time is up, and say so in a
-        # TimeoutError, because the one that asyncio raises has no message. The task may
-        # raise a TimeoutError of its own, though, whose message must stay as it is.
+        # TODO 9.6: a job that never ends would occupy its slot forever, so interrupt
+        # the work when its time is up. Say so in the message of a TimeoutError, because
+        # the one that asyncio raises has none. The task may raise a TimeoutError of its
+        # own, though, whose message must stay as it is.
         result = await work
         # A decorator may hide that `run` is `async def`.
         return await result if inspect.isawaitable(result) else result

@@ -37,8 +37,8 @@ DUE = """
 """
 """Counts the jobs that are due at a time, up to a limit."""
 
-# TODO 9.3: leave out the jobs whose time hasn't come, which is their `run_at`. It is
-# the place in the line as well: a job that waits for its second try shouldn't get ahead
+# TODO 9.3: leave out the jobs whose time, `run_at`, hasn't come. It is their place in
+# the line as well, because a job that comes back for its second try shouldn't get ahead
 # of those that have been due for longer. If two are due at the same time, `seq`
 # decides.
 READY = "SELECT seq FROM jobs WHERE state = 'queued' ORDER BY seq LIMIT :share"
@@ -101,8 +101,9 @@ def claim(
     ]
     if due > len(claims):
         return claims, 0.0
-    # TODO 9.4: return the seconds until the next job is due, so that the worker looks
-    # again just then, or `inf` if none waits.
+    # TODO 9.4: nobody rings the bell when a job becomes due. So return the seconds
+    # until the next one is, so that the worker looks again just then, or `inf` if none
+    # waits.
     return claims, inf
 
 
@@ -125,8 +126,9 @@ def finish(db: sqlite3.Connection, outcome: Outcome, now: float) -> bool:
             """,
             vars(outcome),
         )
-    # TODO 9.5: if the job is queued again, it waits until its pause is over. A client
-    # that looks now should see a job that waits, so make it FRESH.
+    # TODO 9.5: if the job is queued again, it isn't due before its pause is over. A
+    # client that looks meanwhile should see a job that waits, and not one that has
+    # started and ended, so make it FRESH.
     return done.rowcount == 1
 
 
@@ -165,10 +167,10 @@ def release(db: sqlite3.Connection, holdings: Sequence[Sequence[Claim]]) -> list
 
 def retry(db: sqlite3.Connection, uids: Sequence[UUID], clock: Clock) -> list[bool]:
     """Let failed jobs wait again, with all of their tries. See Backend.retry."""
-    # TODO 9.8: a job that is failed or dead is queued again and due now, it is FRESH,
-    # and it has all of its tries. Its attempts go on counting, because their number
-    # tells an old outcome from a new one. Return for each job whether it was one of
-    # those.
+    # TODO 9.8: somebody has mended the cause, so a job that is failed or dead is queued
+    # again. It is due now, it is FRESH, and it has all of its tries. But its attempts
+    # go on counting, because their number tells an old outcome from a new one. Return
+    # for each job whether it was failed or dead.
     return [False for _ in uids]
 
 

@@ -70,9 +70,10 @@ def interrupt(thread: Thread) -> None:
     Args:
         thread: The thread.
     """
-    # TODO 9.7: no method of a thread can do that. But Python's C API has a function
-    # that does, PyThreadState_SetAsyncExc, which you can call through
-    # `ctypes.pythonapi`.
+    # TODO 9.7: nobody waits for this thread any more, but it would go on and take CPU
+    # from all others. No method of a thread can end it. But Python's C API has a
+    # function that raises an exception in another thread, PyThreadState_SetAsyncExc,
+    # which you can call through `ctypes.pythonapi`.
     get_running_loop().call_later(GRACE, complain, thread)
 
 
