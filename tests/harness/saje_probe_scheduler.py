@@ -72,19 +72,19 @@ class LeaseBackend(FakeBackend):
     def __init__(
         self,
         events: list[Any],
+        *answers: tuple[list[Claim], bool],
         held: bool = True,
         taken: int = 0,
         error: str | None = None,
-        *answers: tuple[list[Claim], bool],
     ) -> None:
         """Create a backend.
 
         Args:
             events: Where to note it.
+            *answers: What the first claims return.
             held: Whether there was a lease.
             taken: How many jobs are taken back.
             error: The method that raises an OSError, "beat" or "reap".
-            *answers: What the first claims return.
         """
         super().__init__(*answers)
         self.events = events
@@ -107,6 +107,12 @@ class LeaseBackend(FakeBackend):
     async def dismiss(self, worker: str) -> None:
         """Note it."""
         self.note("dismiss", worker)
+
+    async def turn(self, outcomes: Any, worker: str, free: int) -> Any:
+        """Note which outcomes are recorded, and return the next answer."""
+        for outcome in outcomes:
+            self.note("record", str(outcome.state))
+        return await super().turn(outcomes, worker, free)
 
     def note(self, *event: Any) -> None:
         """Note what is done.
