@@ -145,11 +145,11 @@ def make_scheduler(backend: Any, bell: Bell, **changes: Any) -> Scheduler:
 
 
 @asynccontextmanager
-async def running(scheduler: Scheduler) -> AsyncIterator[None]:
-    """Run a scheduler, and cancel it and its jobs afterwards."""
+async def running(scheduler: Scheduler) -> AsyncIterator[asyncio.Task[None]]:
+    """Run a scheduler in a task, and cancel that and its jobs afterwards."""
     run = asyncio.create_task(scheduler.run())
     try:
-        yield
+        yield run
     finally:
         for job in scheduler.jobs.values():
             job.interrupted = True
