@@ -35,6 +35,7 @@ within so many seconds."""
 LOOK = 0.5  # seconds between two looks at the CPU time, which costs CPU time itself
 RUNAWAY = 20.0
 """Seconds of CPU time after which an app that isn't up must be in an endless loop."""
+KILLS = 3  # how often the processes are killed that are still there
 TWICE = 0.3  # seconds between two signals that are one Ctrl+C
 STACK = 0.5  # seconds until a process has printed its stack
 WAIT = 8.0  # seconds for anything else to happen, on a quiet machine
@@ -435,9 +436,10 @@ class AppProcess:
 
     def kill(self) -> None:
         """End every process, whatever state it is in, so that none is left."""
-        processes.kill(self.family())
-        # One that was started just then wasn't among them, and no other can follow.
-        processes.kill(self.family())
+        # One of them may have started another one in the meantime.
+        for _ in range(KILLS):
+            if left := self.family():
+                processes.kill(left)
         self.main.wait()
         self._http.close()
         if left := self.family():

@@ -175,10 +175,12 @@ class Scheduler:
 
     async def _beat(self) -> None:
         """Extend our lease, and take the jobs of those workers that have none."""
-        # TODO 10.4: beat. If our lease was over, give up our jobs at once, before
-        # anything else can claim new ones. Then reap. If that has taken jobs back, log
-        # how many, and ring, because one of the workers may be idle. While the store
-        # can't be used, log that the lease was not extended: the next beat comes soon.
+        # TODO 10.4: beat, and then reap. If our lease was gone, others have our jobs,
+        # so give them up. Do that before you reap, because a turn that runs while you
+        # wait for the store may claim new jobs, which are ours. If we have taken jobs
+        # back, log how many, and ring, because one of the workers may be idle. If the
+        # store can't be used, log that the lease was not extended, and return, because
+        # the next beat comes soon.
 
     def _give_up(self) -> None:
         """Interrupt all jobs, because others have them by now."""

@@ -179,11 +179,11 @@ def beat(
     db: sqlite3.Connection, beats: Sequence[Beat], monotonic: Clock = time.monotonic
 ) -> list[bool]:
     """Extend leases, and return for each whether there was one. See Backend.beat."""
-    # TODO 10.1: for each worker, let its lease end so many seconds from now. Return
-    # whether its row was there. If it wasn't, add it, because a worker that has lost
-    # its jobs may claim others. Before that, queue what it still runs by the table
-    # again: it may have claimed jobs after it had lost its lease, and it gives them up
-    # with all the others.
+    # TODO 10.1: for each worker, let its lease end so many seconds from now, and return
+    # whether its row was there. A worker whose row is gone has lost its jobs, and gives
+    # up all that it runs as soon as you return False. It may have claimed some of that
+    # in the meantime, which nobody else would run. So queue its running jobs again, and
+    # add its row, because from now on it may claim others.
     return [True for _ in beats]
 
 
