@@ -184,6 +184,8 @@ class Scheduler:
         """Extend our lease, and take the jobs of those workers that have none."""
         try:
             held = await self.backend.beat(self.worker, self.lease)
+            if not held:
+                self._give_up()
             taken = await self.backend.reap()
         except OSError as error:
             logger.error("The lease was not extended. %s", error)
@@ -192,8 +194,6 @@ class Scheduler:
             # If the event loop doesn't get here for so long, print where it is stuck,
             # and exit.
             faulthandler.dump_traceback_later(PATIENCE * self.lease, exit=True)
-        if not held:
-            self._give_up()
         if taken:
             logger.warning("Jobs taken back from workers without a lease: %d", taken)
             self.bell.ring()

@@ -202,6 +202,13 @@ def beat(
             "UPDATE workers SET alive_until = ? WHERE name = ?", (until, worker)
         )
         if not done.rowcount:
+            db.execute(
+                f"""
+                UPDATE jobs SET state = 'queued', {FRESH}
+                WHERE state = 'running' AND worker = ?
+                """,
+                (worker,),
+            )
             db.execute("INSERT INTO workers VALUES (?, ?)", (worker, until))
         found.append(done.rowcount == 1)
     return found
