@@ -181,7 +181,7 @@ def beat(
     """Extend leases, and return for each whether there was one. See Backend.beat."""
     # TODO 10.1: let each worker's lease end so many seconds from now, and return for
     # each whether its row was there, because that is how a worker learns that it has
-    # lost its jobs. If there was no row, add one. Before that, queue the jobs that
+    # lost its jobs. If the row wasn't there, add one. Before that, queue the jobs that
     # still run under its name. It has claimed them without a lease, and will give them
     # up together with the others.
     return [True for _ in beats]
