@@ -183,8 +183,7 @@ class Scheduler:
     async def _beat(self) -> None:
         """Extend our lease, and take the jobs of those workers that have none."""
         try:
-            held = await self.backend.beat(self.worker, self.lease)
-            if not held:
+            if not await self.backend.beat(self.worker, self.lease):
                 self._give_up()
             taken = await self.backend.reap()
         except OSError as error:
