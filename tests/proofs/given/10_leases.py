@@ -7,7 +7,7 @@ import asyncio
 from pathlib import Path
 from types import SimpleNamespace
 
-import app.tasks  # noqa: F401 - the task "hello"
+import app.tasks
 from saje.model import JobState, NewJob, Outcome, new_uid
 from saje.scheduler import Scheduler
 from saje.schema import connect
