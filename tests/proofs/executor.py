@@ -8,8 +8,9 @@ the app has to be the solution, so every other edit has to be taken back before.
 =============  =====================================================================
 ```sh          Each line is run. A line that serves an app does so until a Ctrl+C. A
                line that fails must be followed by its output. In a line, UID stands
-               for the latest uid, PIDS for those of the latest `kill`, and
-               PID_OF_WORKER and PID_OF_MAIN for what /v1/info says.
+               for the latest uid, PIDS for those of the latest `kill`, PID for the
+               first number in brackets that lines have printed since the app's start,
+               and PID_OF_WORKER and PID_OF_MAIN for what /v1/info says.
 ```text        All of the output of the lines before, or else lines that the app logs
                from then on, in this order, with others between them. See comparing.py
                for `…` and for what may differ. A GET is sent again, as a reader would
@@ -124,6 +125,7 @@ class Lesson:
         self._output = ""
         """Their output, until the next lines."""
         self._uid = ""
+        self._pid = ""
         self._mark = 0
         """How long the log was at the latest action."""
         self._edits: list[list[tuple[str, str, str]]] = []
@@ -223,12 +225,14 @@ class Lesson:
                 self._scene.must_be_solution()
             done = self._scene.command(self._filled_in(line))
             if done is None or RUN.match(line):
-                self._mark = 0  # It has a new log.
+                self._mark, self._pid = 0, ""  # It has a new log.
             if done:
                 output, status = output + done.output, done.status
         self._done, self._output = Done(status, output), output
         if uids := re.findall(r'"uid":"([0-9a-f-]{36})"', output):
             self._uid = uids[-1]
+        if pids := re.findall(r"\[(\d+)\]", output):
+            self._pid = self._pid or pids[0]
 
     def _filled_in(self, line: str) -> str:
         """Return a shell line with what its capital letters stand for."""
@@ -236,13 +240,15 @@ class Lesson:
         def value(match: re.Match[str]) -> str:
             if match[0] == "UID":
                 return self._uid
+            if match[0] == "PID":
+                return self._pid
             if match[0] == "PIDS":
                 found = re.findall(r"\bkill (\d[\d ]*)", self._output)
                 return str(found[-1]) if found else ""
             name = {"PID_OF_WORKER": "SajeWorker", "PID_OF_MAIN": "Sanic-Main"}
             return str(self._scene.pid_of(name[match[0]]))
 
-        return re.sub(r"\b(UID|PIDS|PID_OF_WORKER|PID_OF_MAIN)\b", value, line)
+        return re.sub(r"\b(UID|PIDS?|PID_OF_WORKER|PID_OF_MAIN)\b", value, line)
 
     def _must_have_worked(self) -> None:
         """Raise Parted if the latest lines failed and their output isn't shown."""

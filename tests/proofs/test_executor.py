@@ -89,6 +89,13 @@ def test_good_lesson(small: Repository, tmp_path: Path) -> None:
     assert (small.root / "steps/01_first/app/answer.py").read_bytes() == before
 
 
+def test_pid(small: Repository, tmp_path: Path) -> None:
+    """PID stands for the first number in brackets that the lines have printed."""
+    printed = "\n```sh\necho '[4711]'\necho '[4712]'\n```\n"
+    used = "\n```sh\ntest PID = 4711\n```\n"
+    run_lesson(small, LESSON + printed + used, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "line", "words"),
     [

@@ -202,7 +202,6 @@ def beat(
             "UPDATE workers SET alive_until = ? WHERE name = ?", (until, worker)
         )
         if not done.rowcount:
-            # It may have claimed jobs after it lost its lease. They go with the others.
             db.execute(
                 f"""
                 UPDATE jobs SET state = 'queued', {FRESH}

@@ -196,11 +196,13 @@ class Scheduler:
         try:
             if not await self.backend.beat(self.worker, self.lease):
                 self._give_up()
-            if taken := await self.backend.reap():
-                logger.warning("Jobs taken back, without a lease: %d", taken)
-                self.bell.ring()
+            taken = await self.backend.reap()
         except OSError as error:
             logger.error("The lease was not extended. %s", error)
+            return
+        if taken:
+            logger.warning("Jobs taken back from workers without a lease: %d", taken)
+            self.bell.ring()
 
     def _give_up(self) -> None:
         """Interrupt all jobs, because others have them by now."""

@@ -179,17 +179,18 @@ def beat(
     db: sqlite3.Connection, beats: Sequence[Beat], monotonic: Clock = time.monotonic
 ) -> list[bool]:
     """Extend leases, and return for each whether there was one. See Backend.beat."""
-    # TODO 10.1: for each worker, let its lease end so many seconds from now, and return
-    # whether its row was there. A worker whose row is gone has lost its jobs, and gives
-    # up all that it runs as soon as you return False. It may have claimed some of that
-    # in the meantime, which nobody else would run. So queue its running jobs again, and
-    # add its row, because from now on it may claim others.
+    # TODO 10.1: let each worker's lease end so many seconds from now, and return for
+    # each whether its row was there, because that is how a worker learns that it has
+    # lost its jobs. If the row wasn't there, add one. Before that, queue the jobs that
+    # still run under its name. It has claimed them without a lease, and will give them
+    # up together with the others.
     return [True for _ in beats]
 
 
 def dismiss(db: sqlite3.Connection, workers: Sequence[str]) -> list[None]:
     """End the leases of workers. See Backend.dismiss."""
-    # TODO 10.2: remove the rows of these workers.
+    # TODO 10.2: remove the rows of these workers. Otherwise everybody would have to
+    # wait for the end of a lease that nobody needs any more.
     return [None for _ in workers]
 
 
@@ -197,9 +198,9 @@ def reap(
     db: sqlite3.Connection, calls: Sequence[None], monotonic: Clock = time.monotonic
 ) -> list[int]:
     """Take the jobs back from workers without a lease. See Backend.reap."""
-    # TODO 10.3: remove the workers whose lease is over. Then queue each running job
-    # again whose worker isn't there. What the first call finds, the others in this
-    # batch can't find once more, so their result is 0.
+    # TODO 10.3: remove the workers whose lease is over, so that they find out if they
+    # are still alive. Then queue each running job again whose worker isn't there. The
+    # first call of a batch finds all of these jobs, so the result of the others is 0.
     return [0 for _ in calls]
 
 
