@@ -31,12 +31,17 @@ class Task(ABC):
         """Register the subclass.
 
         Raises:
-            TypeError: It has no name, or another task has the same one.
+            TypeError: It has no name, another task has the same one, or its retry or
+                limit can't be used.
         """
         if "name" not in cls.__dict__:
             raise TypeError(f'{cls.__name__} needs a name of its own: name = "..."')
         if cls.name in Task.registry:
             raise TypeError(f'{cls.__name__}: there is a task "{cls.name}" already')
+        if not isinstance(cls.retry, Retry):
+            raise TypeError(f"{cls.__name__}: retry must be a Retry")
+        if cls.limit is not None and not cls.limit > 0:
+            raise TypeError(f"{cls.__name__}: limit must be more than 0 seconds")
         Task.registry[cls.name] = cls
 
     @abstractmethod

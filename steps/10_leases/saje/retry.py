@@ -27,8 +27,10 @@ class Retry:
         """
         if not 1 <= self.attempts <= 100:
             raise ValueError(f"attempts must be from 1 to 100, not {self.attempts}")
-        if self.first < 0 or self.factor < 1 or self.longest < 0:
-            raise ValueError("first and longest can't be negative, nor factor below 1")
+        if not (self.first >= 0 and self.longest >= 0 and 1 <= self.factor <= 100):
+            raise ValueError(
+                "first and longest can't be negative, and factor must be from 1 to 100"
+            )
 
     def worth(self, error: BaseException) -> bool:
         """Return whether another try is worth it after this error."""

@@ -166,5 +166,7 @@ async def retry_job(request: Request, uid: UUID, saje: SajeClient) -> HTTPRespon
     if details is None:
         raise NotFound(f"There is no job {uid}. Check the uid that POST returned.")
     if not done:
-        raise Conflict(f"The job is {details.state}. Only a failed one can be retried.")
+        raise Conflict(
+            f"Only a failed or dead job can be retried. This one is {details.state}."
+        )
     return json({"uid": str(uid), "task": details.task}, status=202)
