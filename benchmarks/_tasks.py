@@ -3,10 +3,11 @@
 import logging
 
 import app.tasks  # noqa: F401  (registers its tasks)
+from saje.retry import Retry
 from saje.task import Task
 
 # A line for each job costs more than the job. The peers don't log any, either.
-logging.getLogger("sanic.root").setLevel(logging.WARNING)
+logging.getLogger("sanic.root").setLevel(logging.CRITICAL)
 
 
 class Nothing(Task):
@@ -16,3 +17,14 @@ class Nothing(Task):
 
     async def run(self) -> None:
         """Return at once."""
+
+
+class Failing(Task):
+    """Fails, and is tried again about a second later, for a minute and a half."""
+
+    name = "failing"
+    retry = Retry(attempts=100, first=2.0, factor=1.0)
+
+    async def run(self) -> None:
+        """Raise an exception."""
+        raise ConnectionError("on purpose")

@@ -2,7 +2,9 @@
 
 A job that does nothing is sent from inside a server through the client, which then
 reads it again and again until its result is there. Huey's jobs are sent and awaited in
-the same way. The last line is the CPU time that the whole system uses while it has
+the same way. "Beside retries" means that a hundred jobs fail in the background, each of
+which is tried again after about a second, and that each worker extends its lease three
+times a second. The last line is the CPU time that the whole system uses while it has
 nothing to do.
 """
 
@@ -16,6 +18,7 @@ from benchmarks._common import draw, finish, huey, parser, running_app, spread
 from workshop.core.output import console
 
 IDLE = 20.0  # seconds
+FAILING = 100  # jobs
 
 
 def main() -> int:
@@ -34,10 +37,14 @@ def main() -> int:
     with (
         running_app(servers=1, SAJE_SYNC="full") as full,
         running_app(servers=1, SAJE_SYNC="normal") as normal,
+        running_app(servers=1, SAJE_SYNC="normal", SAJE_LEASE=1) as busy,
     ):
+        for _ in range(FAILING):
+            busy.http.post("/v1/job", json={"task": "failing"}).raise_for_status()
         for _ in range(chosen.turns):
             note("SAJE, on disk", full.post(f"/one-by-one/{chosen.jobs}"))
             note("SAJE, by the system", normal.post(f"/one-by-one/{chosen.jobs}"))
+            note("SAJE, beside retries", busy.post(f"/one-by-one/{chosen.jobs}"))
             note("Huey, on disk", huey(True, "thread", 1, 100))
             note("Huey, by the system", huey(False, "thread", 1, 100))
     with running_app() as app:

@@ -18,6 +18,7 @@ import sqlite3
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 from rich.table import Table
@@ -105,11 +106,13 @@ def sqlite_alone(count: int) -> float:
         for _ in range(count // BATCH):
             jobs = [NewJob(new_uid(), "nothing", "{}") for _ in range(BATCH)]
             transaction(db, lambda jobs=jobs: sqlite.add(db, jobs, count))
-            claims = transaction(db, lambda: sqlite.claim(db, "", BATCH, 1))[0]
+            now = time.time()
+            claim = partial(sqlite.claim, db, "", BATCH, workers=1, now=now)
+            claims = transaction(db, claim)[0]
             ended = [Outcome(c.seq, c.attempt, JobState.SUCCEEDED) for c in claims]
             transaction(
                 db,
-                lambda ended=ended: [sqlite.finish(db, outcome) for outcome in ended],
+                lambda ended=ended: [sqlite.finish(db, o, time.time()) for o in ended],
             )
         seconds = time.perf_counter() - began
         db.close()
