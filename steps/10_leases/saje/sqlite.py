@@ -189,7 +189,8 @@ def beat(
 
 def dismiss(db: sqlite3.Connection, workers: Sequence[str]) -> list[None]:
     """End the leases of workers. See Backend.dismiss."""
-    # TODO 10.2: remove the rows of these workers.
+    # TODO 10.2: remove the rows of these workers, because they have stopped. If one of
+    # them has left a job behind, nobody should have to wait until its lease is over.
     return [None for _ in workers]
 
 
@@ -198,8 +199,8 @@ def reap(
 ) -> list[int]:
     """Take the jobs back from workers without a lease. See Backend.reap."""
     # TODO 10.3: remove the workers whose lease is over. Then queue each running job
-    # again whose worker isn't there. What the first call finds, the others in this
-    # batch can't find once more, so their result is 0.
+    # again whose worker has no row, because nobody runs it any more. What the first
+    # call finds, the others in this batch can't find once more, so their result is 0.
     return [0 for _ in calls]
 
 
