@@ -630,7 +630,8 @@ def test_jobs_that_are_given_up_are_interrupted(
     asked, left, recorded, failed = call(server, tmp_path, source)
     server.did += "\nwhere three jobs run, each of them for an hour"
     with server.likely(
-        "others run these jobs by now, so it is in vain to go on: cancel each task"
+        "others run these jobs by now, so their results here would be refused. Cancel "
+        "each task"
     ):
         assert asked, "no task was cancelled"
     with server.likely("cancel all of the tasks, each of the keys of self.jobs"):
