@@ -100,7 +100,7 @@ def test_a_beat_extends_a_lease(server: AppServer, tmp_path: Path) -> None:
     cause = "a lease ends `lease` seconds from now, and now is monotonic()"
     if first["a"] > 1_000_000:
         cause = "that is the time of the wall clock, which somebody can set forward, "
-        cause += "so that all leases are over at once. Now is monotonic()"
+        cause += "so that all leases are over at once. Use monotonic()"
     with server.likely(cause):
         assert first == {"a": 1015, "b": 1030}
     with server.likely("UPDATE the row of this worker, and of no other"):
@@ -175,7 +175,7 @@ def test_what_was_claimed_without_a_lease(server: AppServer, tmp_path: Path) -> 
     cause += "runs it. If there was no row, queue this worker's running jobs again"
     with server.likely(cause):
         assert between[2][:2] == ["claimed", "queued"]
-    with server.likely("queue only those jobs that are running, and are this worker's"):
+    with server.likely("queue only this worker's own jobs, and only if they run"):
         assert between[:2] == [
             ["another's", "running", 1, 1, None],
             ["ended", "succeeded", 1, 1, '"kept"'],
@@ -202,7 +202,9 @@ def test_a_dismissed_worker_has_no_lease(server: AppServer, tmp_path: Path) -> N
     before, returned, left, last = call(server, tmp_path, source)
     with server.likely("there are no leases. Do the tests of TODO 10.1 pass?"):
         assert before == ["a", "c", "d", "it's b"]
-    cause = "the others would think for 15 seconds that these workers live. Remove the "
+    cause = (
+        "the others would take these workers to be alive for 15 seconds. Remove the "
+    )
     cause += "rows: DELETE FROM workers WHERE name = ?"
     if not left:
         cause = "the leases of all workers have ended, so everybody's jobs would be "
@@ -318,7 +320,7 @@ def test_only_running_jobs_are_taken(server: AppServer, tmp_path: Path) -> None:
         "long ago: worker NOT IN (SELECT name FROM workers)"
     ):
         assert states["gone, running"] == "queued"
-    with server.likely("this worker has a row, so the job is in good hands"):
+    with server.likely("this worker has a row, so it is alive and runs the job"):
         assert states["alive, running"] == "running"
     kept = [row for row in before if row[1] != "running"]
     with server.likely("a job that has ended must not run again: state = 'running'"):
@@ -328,7 +330,7 @@ def test_only_running_jobs_are_taken(server: AppServer, tmp_path: Path) -> None:
 
 @pytest.mark.todo("10.3")
 def test_a_batch_takes_each_job_once(server: AppServer, tmp_path: Path) -> None:
-    """If several calls are in one batch, each job counts in one of the results."""
+    """If several calls are in one batch, each job counts in only one result."""
     source = """
     db = connect(path, "normal")
     for task in "ab":
@@ -348,7 +350,7 @@ def test_a_batch_takes_each_job_once(server: AppServer, tmp_path: Path) -> None:
 
 @pytest.mark.todo("10.3")
 def test_a_day_of_leases(server: AppServer, tmp_path: Path) -> None:
-    """Who beats in time keeps the jobs for a day. Who dies loses them soon."""
+    """A worker that beats in time keeps its jobs all day. One that dies loses them."""
     source = """
     db, taken = connect(path, "normal"), []
     for name in ("a", "b"):
@@ -367,7 +369,7 @@ def test_a_day_of_leases(server: AppServer, tmp_path: Path) -> None:
     """
     taken, rows = call(server, tmp_path, source)
     server.did += "\nwhere b beats for the last time after 43195 s"
-    with server.likely("b is dead since noon, so its job has to wait again"):
+    with server.likely("b has been dead since noon, so its job has to wait again"):
         assert [row for row in rows if row[0] == "b"] == [["b", "queued"]]
     with server.likely("a beats every 5 s, so its lease of 15 s is never over"):
         assert [row for row in rows if row[0] == "a"] == [["a", "running"]]
@@ -400,11 +402,11 @@ def test_a_beat_and_then_a_reap(server: AppServer, tmp_path: Path) -> None:
     with server.likely("the lease isn't extended: await self.backend.beat(...)"):
         assert ["beat", "probe", 15] in events
     with server.likely(
-        "nobody takes the jobs back of a worker that has died: await self.backend.reap"
+        "nobody takes back what a dead worker has left: await self.backend.reap()"
     ):
         assert ["reap"] in events
     with server.likely(
-        "if a worker reaps first and its own lease is over, it takes its own jobs back"
+        "if a worker reaps first and its own lease is over, it takes back its own jobs"
     ):
         assert events.index(["beat", "probe", 15]) < events.index(["reap"])
     with server.likely(
@@ -430,14 +432,15 @@ def test_a_lost_lease_is_noticed_at_once(server: AppServer, tmp_path: Path) -> N
         assert ["give up"] in events
     with server.likely(
         "while reap() waits for the store, a turn may claim new jobs under the new "
-        "lease. Those are ours, and would be given up as well, so do that before"
+        "lease. They are ours, and you would give them up as well. So call _give_up() "
+        "before reap()"
     ):
         assert events == [["beat", "probe", 15], ["give up"], ["reap"]]
 
 
 @pytest.mark.todo("10.4")
 def test_jobs_that_were_taken_are_announced(server: AppServer, tmp_path: Path) -> None:
-    """Whoever takes jobs back says so, and rings for a worker that is idle."""
+    """A worker that takes jobs back says so, and rings for one that is idle."""
     source = """
     found = []
     for taken in (3, 0):
@@ -457,7 +460,7 @@ def test_jobs_that_were_taken_are_announced(server: AppServer, tmp_path: Path) -
         "for up to a second: self.bell.ring()"
     ):
         assert rang, "nobody rang"
-    with server.likely("somebody has to read in the log how many jobs were taken"):
+    with server.likely("say in the log how many jobs were taken"):
         assert any("3" in line for line in lines), lines
     with server.likely("nothing was taken, so there is nothing to say, or to ring for"):
         assert not rang_again, "a ring for nothing wakes a worker at each beat"
@@ -630,7 +633,8 @@ def test_jobs_that_are_given_up_are_interrupted(
     asked, left, recorded, failed = call(server, tmp_path, source)
     server.did += "\nwhere three jobs run, each of them for an hour"
     with server.likely(
-        "others run these jobs by now, so it is in vain to go on: cancel each task"
+        "others run these jobs by now, so their results here would be refused. Cancel "
+        "each task"
     ):
         assert asked, "no task was cancelled"
     with server.likely("cancel all of the tasks, each of the keys of self.jobs"):
