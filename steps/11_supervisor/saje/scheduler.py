@@ -182,16 +182,16 @@ class Scheduler:
 
     async def _beat(self) -> None:
         """Extend our lease, and take the jobs of those workers that have none."""
+        if not self.stopping:
+            # If the event loop doesn't get here for so long, print where it is stuck,
+            # and exit.
+            faulthandler.dump_traceback_later(PATIENCE * self.lease, exit=True)
         try:
             held = await self.backend.beat(self.worker, self.lease)
             taken = await self.backend.reap()
         except OSError as error:
             logger.error("The lease was not extended. %s", error)
             return
-        if not self.stopping:
-            # If the event loop doesn't get here for so long, print where it is stuck,
-            # and exit.
-            faulthandler.dump_traceback_later(PATIENCE * self.lease, exit=True)
         if not held:
             self._give_up()
         if taken:
