@@ -1,4 +1,4 @@
-"""A supervisor with parts that only take notes, for the steps that have one: from 11 on."""
+"""A supervisor with parts that only take notes, for the steps from 11 on."""
 
 from __future__ import annotations
 
