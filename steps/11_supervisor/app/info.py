@@ -21,8 +21,8 @@ async def info(request: Request, saje: SajeClient) -> HTTPResponse:
                 name: {
                     "pid": worker.get("pid"),
                     "state": worker.get("state"),
-                    # TODO 11.7: tell how often the process was started again. Sanic
-                    # counts the "starts", beginning with the first one.
+                    # TODO 11.7: an app that keeps repairing itself looks healthy, so
+                    # add how many "restarts" there were. Sanic counts the "starts".
                 }
                 for name, worker in this.workers.items()
             },

@@ -76,8 +76,9 @@ class Scheduler:
         while not self.stopping:
             self.awake.clear()
             await self._wait(await self._turn())
-            # TODO 11.6: if a thread of this process is `stuck`, log that this worker
-            # makes room for another one, and stop.
+            # TODO 11.6: only the end of the process ends a thread that is `stuck`. So
+            # if there is one, log that this worker makes room for another one, and stop
+            # as you do after a signal, so that its other jobs can end.
         await self._drain()  # during which the lease has to last
         for task in repeated:
             task.cancel()

@@ -29,7 +29,8 @@ WHILE = 60.0
 class Supervisor:
     """Watches the processes of the app, in a thread of the main process.
 
-    Sanic starts its processes, but it doesn't start them again after they have died.
+    Sanic starts its processes, but it doesn't start them again after they have died. It
+    only keeps the state of each, which it brings up to date ten times a second.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Supervisor:
         while True:
             await asyncio.sleep(LOOK)
             for process in list(self.manager.processes):
-                if not self._is_dead(process):
+                if not (process.restartable and self._is_dead(process)):
                     self.due.pop(process.name, None)
                 elif process.name not in self.due:
                     await self._died(process, backend)
@@ -67,17 +68,19 @@ class Supervisor:
 
     def _is_dead(self, process: WorkerProcess) -> bool:
         """Return whether a process has ended although nobody has asked it to."""
-        # TODO 11.1: a process that has ended has an exit code, and one that runs has
-        # None. If somebody has asked for the end, Sanic has set its state to
-        # TERMINATED.
+        # TODO 11.1: return whether Sanic has found that the process has ended. Its state
+        # is FAILED then, or COMPLETED if there was no error. Both count, because nobody
+        # has asked it to end. A process that was asked to end is TERMINATED instead.
         return False
 
     async def _died(self, process: WorkerProcess, backend: Backend) -> None:
         """Take the jobs back from a process, and choose when to start it again."""
         now, pause = time.monotonic(), 0.0
-        # TODO 11.2: a process that died once is started again at once. One that keeps
-        # dying has to wait, as AGAIN says, or it would take the CPU from all others.
-        # Remember the time of this death, and forget those that were a WHILE ago.
+        # TODO 11.2: a process that keeps dying would take the CPU from all others if it
+        # was started again and again without a pause. So choose the `pause` after its
+        # deaths in the last WHILE. The first one needs no pause, and each further one
+        # is like one more failed try of AGAIN. Remember the times of these deaths in
+        # self.deaths, and forget the older ones.
         self.due[process.name] = now + pause
         logger.error(
             "%s [%d] has ended (exit code %s). It is started again in %.1f s.",
@@ -99,5 +102,6 @@ class Supervisor:
         """Ask Sanic to start a process again."""
         # It does so within a tenth of a second. Don't ask twice for the same.
         self.due[process.name] = time.monotonic() + 5.0
-        # TODO 11.3: send Sanic's manager the message that restarts a process, as app.m
-        # does in a server: the process's name, and a colon.
+        # TODO 11.3: only Sanic's manager may start a process, in the main thread, so
+        # send it a message. In a server, app.m.restart() sends the same one, which is
+        # the name of the process and a colon.
