@@ -65,6 +65,10 @@ class FakeBackend:
     async def dismiss(self, worker: str) -> None:
         """Let a worker go."""
 
+    def cancelling(self, worker: str) -> list[int]:
+        """Name no job that somebody wants to cancel, which can be done from 12 on."""
+        return []
+
 
 class LeaseBackend(FakeBackend):
     """A backend that notes what is done about leases, and whose answers are given."""
