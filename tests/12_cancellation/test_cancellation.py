@@ -32,7 +32,7 @@ from saje.schema import connect
 from saje.sqlite import SLOTS_KEPT, SQLiteBackend
 from saje.wake import Bell, new_tokens
 from saje_probe_cancelling import *
-from saje_probe_parts import became, log_to
+from saje_probe_parts import became, connection, log_to
 from saje_probe_scheduler import make_scheduler, running
 from saje_probe_store import named
 path = Path(folder) / "jobs.db"
@@ -40,6 +40,12 @@ other = connect(path, "normal")  # beside the one that is tested
 
 def select(columns, table="jobs ORDER BY seq"):
     return other.execute(f"SELECT {columns} FROM {table}").fetchall()
+
+def open_backend(**values):
+    backend = SQLiteBackend(path, "normal", **values)
+    # Several of these write at once, which may take a while on a busy machine.
+    connection(backend).execute("PRAGMA busy_timeout = 20000")
+    return backend
 
 def new(task="a task", **values):
     return NewJob(new_uid(), task, "{}", **values)
@@ -90,7 +96,7 @@ def submit(server: AppServer, key: str | None = None, **job: Any) -> Reply:
     return server.request("POST", "/v1/job", body, headers=headers)
 
 
-# TODO 12.1: the store
+# 12.1: the store
 
 
 @pytest.mark.todo("12.1")
@@ -100,7 +106,7 @@ def test_a_job_that_waits_is_cancelled_at_once(
     """A job that waits is cancelled at once, and no worker ever gets it."""
     source = """
     now = 1000.0
-    backend = SQLiteBackend(path, "normal", clock=lambda: now)
+    backend = open_backend(clock=lambda: now)
     uids = [await backend.add(new(delay=delay)) for delay in (0, 50, 0)]
     now = 1007.0
     states = [await backend.cancel(uid) for uid in uids[:2]]
@@ -134,7 +140,7 @@ def test_a_job_that_waits_is_cancelled_at_once(
 def test_a_running_job_is_marked(server: AppServer, tmp_path: Path) -> None:
     """A running job goes on for now, and its worker can see that it is to end."""
     source = """
-    backend = SQLiteBackend(path, "normal")
+    backend = open_backend()
     uids = [await backend.add(new()) for _ in range(3)]
     _, (claim,), _ = await backend.turn([], "one", 1)
     await backend.turn([], "two", 1)
@@ -172,7 +178,7 @@ def test_a_running_job_is_marked(server: AppServer, tmp_path: Path) -> None:
 def test_a_job_that_has_ended_stays_as_it_is(server: AppServer, tmp_path: Path) -> None:
     """Cancelling changes nothing about a job that has ended, or that isn't there."""
     source = """
-    backend = SQLiteBackend(path, "normal")
+    backend = open_backend()
     ends = ["succeeded", "failed", "dead", "cancelled"]
     uids = [await backend.add(new()) for _ in ends]
     for uid, state in zip(uids, ends):
@@ -205,7 +211,7 @@ def test_a_marked_job_does_not_wait_again(
 ) -> None:
     """If a job is to be cancelled and would wait again, it is cancelled instead."""
     source = """
-    backend = SQLiteBackend(path, "normal")
+    backend = open_backend()
     uid = await backend.add(new())
     _, (claim,), _ = await backend.turn([], "probe", 1)
     await backend.cancel(uid)
@@ -269,8 +275,20 @@ def test_a_cancelled_job_survives_no_kill(server: AppServer) -> None:
     (worker,) = select(server, "SELECT worker FROM jobs WHERE uid = ?", bytes_of(uid))
     process = psutil.Process(int(re.findall(r"\[(\d+)\]", worker[0])[0]))
     ready = server.output().count("SAJE worker ready")
-    process.suspend()
+
+    def suspended() -> bool:
+        # A process that is suspended in the middle of a commit locks the others out.
+        process.suspend()
+        with closing(sqlite3.connect(server.db, timeout=0.5)) as db:
+            try:
+                db.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                process.resume()
+                return False
+            return True
+
     try:
+        server.until(suspended, "a worker that is suspended between two commits")
         reply = delete(server, uid)
     finally:
         process.kill()
@@ -291,7 +309,7 @@ def bytes_of(uid: str) -> bytes:
     return bytes.fromhex(uid.replace("-", ""))
 
 
-# TODO 12.2: the worker
+# 12.2: the worker
 
 
 @pytest.mark.todo("12.2")
@@ -343,10 +361,9 @@ def test_a_running_job_can_tidy_up(server: AppServer) -> None:
         assert said(reply) == (202, "cancelling"), reply
     with server.likely("mark each of these jobs as cancelled, and cancel its task"):
         server.logged("It begins to tidy up.", 5)
-    again = delete(server, uid)
-    assert said(again) == (202, "cancelling"), again
+    # On a busy machine it may be over by now.
+    assert said(delete(server, uid)) in [(202, "cancelling"), (409, None)]
     server.did += "\nwhile the job tidies up, which takes a second"
-    log = server.logged("It ")
     server.until(
         lambda: server.details(uid, ended=False)["state"] != "running",
         "the end of the job",
@@ -360,7 +377,7 @@ def test_a_running_job_can_tidy_up(server: AppServer) -> None:
         assert log.count("It is tidy.") == 1
 
 
-# TODO 12.3: the outcome
+# 12.3: the outcome
 
 END = """
 async def end(way, cancelled=True, interrupted=False):
@@ -444,9 +461,9 @@ def test_a_job_is_cancelled_before_it_begins(server: AppServer, tmp_path: Path) 
     if not any(job.cancelled for job in scheduler.jobs.values()):
         return "nobody has cancelled it"
     Ends.began.clear()
-    await became(lambda: Ends.began or scheduler.ended, 20)
+    await became(lambda: Ends.began or not scheduler.jobs, 20)
     scheduler._cancel()
-    await became(lambda: scheduler.ended, 20)
+    await became(lambda: not scheduler.jobs, 20)
     return [outcome.state for _, outcome in scheduler.ended]
     """
     states = call(server, tmp_path, source)
@@ -462,7 +479,7 @@ def test_cancelled_or_as_it_would_have(server: AppServer, tmp_path: Path) -> Non
     while it runs, while it ends, and after that.
     """
     source = """
-    backend, look, events = SQLiteBackend(path, "normal"), saje.scheduler.CANCEL, []
+    backend, look, events = open_backend(), saje.scheduler.CANCEL, []
     numbers, said = range(60), {}
     Naps.ended.clear()
     uids = []
@@ -470,7 +487,7 @@ def test_cancelled_or_as_it_would_have(server: AppServer, tmp_path: Path) -> Non
         kwargs = encode({"number": number, "naps": 1 + number % 5})
         uids.append(await backend.add(NewJob(new_uid(), "probe_naps", kwargs)))
     async def cancel(number):
-        await became(lambda: len(Naps.ended) > number * 2 // 3, 20)
+        await became(lambda: len(Naps.ended) >= number // 2, patience)
         await asyncio.sleep(number % 7 * NAP / 4)
         said[number] = await backend.cancel(uids[number])
     def over():
@@ -481,8 +498,7 @@ def test_cancelled_or_as_it_would_have(server: AppServer, tmp_path: Path) -> Non
         with log_to(events):
             async with running(scheduler):
                 await asyncio.gather(*map(cancel, numbers[1::2]))
-                ended = await became(over, 30)
-                await became(lambda: not scheduler.ended and not scheduler.jobs, 20)
+                ended = await became(over, patience)
     finally:
         saje.scheduler.CANCEL = look
     rows = select("state, result IS NOT NULL, error, finished_at IS NOT NULL, attempt")
@@ -492,7 +508,8 @@ def test_cancelled_or_as_it_would_have(server: AppServer, tmp_path: Path) -> Non
     ]
     return ended, jobs
     """
-    ended, jobs = call(server, tmp_path, source)
+    patience = 10 * server.slowness
+    ended, jobs = call(server, tmp_path, source, patience=patience)
     server.did = "60 jobs in a scheduler, every other of which is cancelled"
     with server.likely("a job that was cancelled has no outcome, so it runs forever"):
         assert ended, Counter(job[0] for job in jobs)
@@ -505,8 +522,6 @@ def test_cancelled_or_as_it_would_have(server: AppServer, tmp_path: Path) -> Non
         "running": {("cancelled", 0, "tidied up"), ("succeeded", 1, "slept")},
         "succeeded": {("succeeded", 1, "slept")},
     }
-    # A task may have begun to sleep for the last time, and yet be cancelled.
-    right["running"].add(("cancelled", 0, None))
     with server.likely(
         "if self.cancelled is set, the outcome is JobState.CANCELLED, and no error"
     ):
@@ -526,7 +541,7 @@ def test_cancelled_or_as_it_would_have(server: AppServer, tmp_path: Path) -> Non
 
 @pytest.mark.todo("12.3")
 def test_a_running_job_is_cancelled(server: AppServer, tmp_path: Path) -> None:
-    """DELETE ends a running job within a second, whether it waits or computes."""
+    """DELETE ends a running job, whether it waits or computes."""
     gate = tmp_path / "gate"
     uids = [
         server.post("hello", name="Ada", seconds=3600),
@@ -558,14 +573,14 @@ def test_a_running_job_is_cancelled(server: AppServer, tmp_path: Path) -> None:
     server.details(server.post("probe_says", text="the workers go on"))
 
 
-# TODO 12.4: keys
+# 12.4: keys
 
 
 @pytest.mark.todo("12.4")
 def test_a_key_is_recognized(server: AppServer, tmp_path: Path) -> None:
     """Two jobs with one key and one digest are one, and a job without a key is new."""
     source = """
-    backend = SQLiteBackend(path, "normal")
+    backend = open_backend()
     jobs = [new(key=key, digest=digest) for key, digest in pairs]
     added = [
         (await asyncio.gather(backend.add(job), return_exceptions=True))[0]
@@ -609,7 +624,7 @@ def test_a_key_outlives_its_job(server: AppServer, tmp_path: Path) -> None:
     """A key is known for as long as its job is stored, even with a full backlog."""
     source = """
     now = 1000.0
-    backend = SQLiteBackend(path, "normal", backlog=1, clock=lambda: now)
+    backend = open_backend(backlog=1, clock=lambda: now)
     found = []
     async def add():
         job = new(key="click", digest="A")
@@ -642,7 +657,7 @@ def test_a_key_outlives_its_job(server: AppServer, tmp_path: Path) -> None:
 def test_a_key_that_comes_twice_at_once(server: AppServer, tmp_path: Path) -> None:
     """Requests with one key that come in together make one job, and so do servers."""
     source = """
-    backend = SQLiteBackend(path, "normal")
+    backend = open_backend()
     jobs = [new(key=f"click {number % 2}", digest="A") for number in range(20)]
     jobs += [new() for _ in range(5)]
     adding = (backend.add(job) for job in jobs)
@@ -695,7 +710,7 @@ def test_a_button_that_is_clicked_fifty_times(server: AppServer) -> None:
     assert server.output().count(f"Somebody says: {text}\n") == 1
 
 
-# TODO 12.5: the answer to a key that was used
+# 12.5: the answer to a key that was used
 
 
 @pytest.mark.todo("12.5")
@@ -735,7 +750,7 @@ def test_a_key_of_another_job_is_422(server: AppServer, change: dict[str, Any]) 
         assert submit(server, unusable).status == 400
 
 
-# TODO 12.6: a head start
+# 12.6: a head start
 
 
 @pytest.mark.todo("12.6")
@@ -743,7 +758,7 @@ def test_a_head_start_is_a_place_in_the_line(server: AppServer, tmp_path: Path) 
     """A job with a head start is placed as if it had come so many seconds earlier."""
     source = """
     now = 1000.0
-    backend = SQLiteBackend(path, "normal", clock=lambda: now)
+    backend = open_backend(clock=lambda: now)
     await backend.add(new("has waited for long"))
     now = 1100.0
     await backend.add(new("just came"))
@@ -789,7 +804,7 @@ def test_post_takes_a_priority(server: AppServer) -> None:
     assert submit(server, priority=1, delay=1).status == 400
 
 
-# TODO 12.7: slots
+# 12.7: slots
 
 
 def at(text: str) -> float:
@@ -910,14 +925,14 @@ def check_slots(
         assert found == [slot] * len(nows)
 
 
-# TODO 12.8: one job for a slot
+# 12.8: one job for a slot
 
 
 @pytest.mark.todo("12.8")
 def test_a_slot_is_one_job(server: AppServer, tmp_path: Path) -> None:
     """However many workers see a slot, it makes one job. The first slot makes none."""
     source = """
-    backends = [SQLiteBackend(path, "normal", clock=lambda: 5000.0) for _ in range(3)]
+    backends = [open_backend(clock=lambda: 5000.0) for _ in range(3)]
     made = []
     for task, slot in (("a", 600.0), ("a", 1200.0), ("b", 1200.0), ("a", 1200.0)):
         adding = (backend.add_slot(new(task), slot) for backend in backends)
@@ -933,7 +948,7 @@ def test_a_slot_is_one_job(server: AppServer, tmp_path: Path) -> None:
     ):
         assert slots == [["a", 600.0], ["a", 1200.0], ["b", 1200.0]]
     cause = "make a job only if you could insert the slot, and return True only then"
-    if made[0] or made[2]:
+    if made[1] < 2 and (made[0] or made[2]):
         cause = "a task that has no slots yet is new, and its app has only been there "
         cause += "for a part of the time. So its first slot is stored without a job"
     elif not made[1]:
@@ -949,7 +964,7 @@ def test_a_slot_is_one_job(server: AppServer, tmp_path: Path) -> None:
 def test_old_slots_are_removed(server: AppServer, tmp_path: Path) -> None:
     """A new slot removes those of its task that are SLOTS_KEPT older, and no others."""
     source = """
-    backend = SQLiteBackend(path, "normal")
+    backend = open_backend()
     await backend.add_slot(new("other"), 0.0)
     for day in range(8):
         await backend.add_slot(new("daily"), day * 86400.0)
@@ -974,7 +989,7 @@ def test_old_slots_are_removed(server: AppServer, tmp_path: Path) -> None:
 def test_the_slot_before_is_kept(server: AppServer, tmp_path: Path) -> None:
     """A weekly task doesn't run twice if the clock is set back by a second."""
     source = """
-    backend, weeks, made = SQLiteBackend(path, "normal"), 7 * 86400.0, []
+    backend, weeks, made = open_backend(), 7 * 86400.0, []
     for week in (1, 2, 3, 2, 3, 2):  # after the third it is set back, twice
         made.append(await backend.add_slot(new("weekly"), week * weeks))
     return made
@@ -1012,7 +1027,7 @@ def test_a_week_with_three_workers(server: AppServer, tmp_path: Path) -> None:
                 stored[name] = slot
 
     def start():
-        return SQLiteBackend(path, "normal", clock=lambda: now), {}
+        return open_backend(clock=lambda: now), {}
 
     workers, looks = [start() for _ in range(3)], 0
     while now <= end:
@@ -1073,7 +1088,7 @@ def test_a_periodic_task_runs(server: AppServer, tmp_path: Path) -> None:
 
     # The workers can do it only if this is so, and to wait for them takes much longer.
     source = """
-    backend = SQLiteBackend(path, "normal")
+    backend = open_backend()
     return [await backend.add_slot(new(), slot) for slot in (0.0, 1.0)]
     """
     with server.likely("insert the slot, and if that is a new one, its job"):
@@ -1093,3 +1108,7 @@ def test_a_periodic_task_runs(server: AppServer, tmp_path: Path) -> None:
     slots, jobs, _ = select(server, sql)[0]
     with server.likely("each slot but the first one of a task has one job"):
         assert jobs == slots - 1
+    for values in ("every = 0.5", "every, cron = 60, '* * * * *'", "cron = 'daily'"):
+        source = f"class Due(Task):\n    name = 'due'\n    {values}"
+        defined = server.request("POST", "/probe/define", {"source": source})
+        assert defined.json == {"raised": "TypeError", "changed": {}}, values
