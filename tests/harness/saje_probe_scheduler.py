@@ -47,6 +47,10 @@ class FakeBackend:
             return [True for _ in outcomes], claims, 0.0 if more else inf
         return [True for _ in outcomes], claims, more
 
+    def cancelling(self, worker: str) -> list[int]:
+        """Name no job that somebody wants to cancel, which is possible from 12 on."""
+        return []
+
     async def finish(self, outcome: Any) -> bool:
         """Record nothing."""
         return True
@@ -65,10 +69,6 @@ class FakeBackend:
     async def dismiss(self, worker: str) -> None:
         """Let a worker go."""
 
-    def cancelling(self, worker: str) -> list[int]:
-        """Name no job that somebody wants to cancel, which can be done from 12 on."""
-        return []
-
 
 class LeaseBackend(FakeBackend):
     """A backend that notes what is done about leases, and whose answers are given."""
@@ -76,19 +76,19 @@ class LeaseBackend(FakeBackend):
     def __init__(
         self,
         events: list[Any],
+        *answers: tuple[list[Claim], bool],
         held: bool = True,
         taken: int = 0,
         error: str | None = None,
-        *answers: tuple[list[Claim], bool],
     ) -> None:
         """Create a backend.
 
         Args:
             events: Where to note it.
+            *answers: What the first claims return.
             held: Whether there was a lease.
             taken: How many jobs are taken back.
             error: The method that raises an OSError, "beat" or "reap".
-            *answers: What the first claims return.
         """
         super().__init__(*answers)
         self.events = events
@@ -111,6 +111,12 @@ class LeaseBackend(FakeBackend):
     async def dismiss(self, worker: str) -> None:
         """Note it."""
         self.note("dismiss", worker)
+
+    async def turn(self, outcomes: Any, worker: str, free: int) -> Any:
+        """Note which outcomes are recorded, and return the next answer."""
+        for outcome in outcomes:
+            self.note("record", str(outcome.state))
+        return await super().turn(outcomes, worker, free)
 
     def note(self, *event: Any) -> None:
         """Note what is done.
@@ -143,11 +149,11 @@ def make_scheduler(backend: Any, bell: Bell, **changes: Any) -> Scheduler:
 
 
 @asynccontextmanager
-async def running(scheduler: Scheduler) -> AsyncIterator[None]:
-    """Run a scheduler, and cancel it and its jobs afterwards."""
+async def running(scheduler: Scheduler) -> AsyncIterator[asyncio.Task[None]]:
+    """Run a scheduler in a task, and cancel that and its jobs afterwards."""
     run = asyncio.create_task(scheduler.run())
     try:
-        yield
+        yield run
     finally:
         for job in scheduler.jobs.values():
             job.interrupted = True
