@@ -233,7 +233,7 @@ def app_of(config: pytest.Config, suite: str) -> Path:
     return Path(chosen).resolve() if chosen else ROOT / "steps" / suite
 
 
-def settings_of(item: pytest.Item) -> dict[str, int]:
+def settings_of(item: pytest.Item) -> dict[str, int | str]:
     """Return the settings with which a suite starts the app."""
     module = item.getparent(pytest.Module)
     return dict(getattr(module and module.obj, "SETTINGS", {}))
@@ -243,7 +243,7 @@ class Servers:
     """The app under test, started as often as tests need it."""
 
     def __init__(
-        self, app: Path, folder: Path, settings: Mapping[str, int], wanted: int
+        self, app: Path, folder: Path, settings: Mapping[str, int | str], wanted: int
     ) -> None:
         """Take note of how many tests want a server of their own."""
         self._app = app

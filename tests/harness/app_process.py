@@ -70,7 +70,7 @@ class AppProcess:
         app: Path,
         data: Path,
         drain: float | str | None = None,
-        settings: Mapping[str, int] | None = None,
+        settings: Mapping[str, int | str] | None = None,
     ) -> None:
         """Start the app and wait until it is up.
 

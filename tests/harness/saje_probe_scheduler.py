@@ -47,6 +47,10 @@ class FakeBackend:
             return [True for _ in outcomes], claims, 0.0 if more else inf
         return [True for _ in outcomes], claims, more
 
+    def cancelling(self, worker: str) -> list[int]:
+        """Name no job that somebody wants to cancel, which is possible from 12 on."""
+        return []
+
     async def finish(self, outcome: Any) -> bool:
         """Record nothing."""
         return True

@@ -322,8 +322,9 @@ def add_slot(
     """Insert the jobs of slots that have none. See Backend.add_slot."""
     # TODO 12.8: all workers call this for the same slots, so insert the job only if you
     # could insert the slot. If the task has no slot at all yet, the app is new: then
-    # insert the slot alone. Remove those slots of the task that are SLOTS_KEPT older
-    # than this one.
+    # insert the slot alone. When a slot is new, remove those of its task that are
+    # SLOTS_KEPT older. But keep the one before it, however old it is: a weekly task
+    # would run twice if the clock were set back by a second.
     return [False for _ in slots]
 
 
