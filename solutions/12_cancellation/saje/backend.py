@@ -71,7 +71,8 @@ class Backend(ABC):
             lease: Seconds from now on that the lease lasts.
 
         Returns:
-            Whether there was a lease. If it had ended, the worker's jobs are others'.
+            Whether there was a lease. If there wasn't, the worker has lost its jobs.
+            What it has claimed without a lease waits again.
         """
 
     @abstractmethod

@@ -38,16 +38,18 @@ COUNT = """
 
 DUE = """
     SELECT count(*) FROM (
-        SELECT 1 FROM jobs WHERE state = 'queued' AND run_at <= ? LIMIT ?
+        SELECT 1 FROM jobs WHERE state = 'queued' AND run_at <= ? AND crashes < 2
+        LIMIT ?
     )
 """
-"""Counts the jobs that are due at a time, up to a limit."""
+"""Counts the jobs that are due at a time, without the suspects, up to a limit."""
 
 READY = """
     SELECT seq FROM jobs WHERE state = 'queued' AND run_at <= :now AND crashes < 2
     ORDER BY run_at, seq LIMIT :share
 """
-"""Selects the jobs that are due, those first that have been due for longest."""
+"""Selects the jobs that are due, those first that have been due for longest. A job with
+more crashes is a suspect."""
 
 SUSPECT = """
     SELECT seq FROM jobs WHERE state = 'queued' AND run_at <= :now AND crashes > 1
@@ -56,12 +58,12 @@ SUSPECT = """
     )
     ORDER BY run_at, seq LIMIT 1
 """
-"""Selects a job that may be the one that kills its workers. A worker has no more than
-one of those at a time. So two crashes may meet a job that only ran beside one, but not
-a third."""
+"""Selects a suspect, which is a job that may be the one that kills its workers. Each
+worker has only one of them at a time. So a job that only ran beside the one to blame
+may have been in two of its crashes, but it isn't in the third."""
 
 MAX_CRASHES = 3
-"""How often the worker of a job may die before the job is taken to be the reason."""
+"""How often its worker has to die under a job that is taken to be the reason for it."""
 
 Clock = Callable[[], float]
 """Returns the seconds since some time in the past. Tests can pass clocks of their own.
@@ -139,17 +141,17 @@ def claim(
         SET state = 'running', attempt = attempt + 1, worker = :worker,
             started_at = :now
         WHERE seq IN (
-            SELECT * FROM ({SUSPECT}) UNION ALL SELECT * FROM ({READY}) LIMIT :share
+            SELECT * FROM ({SUSPECT}) UNION ALL SELECT * FROM ({READY}) LIMIT :free
         )
-        RETURNING run_at, seq, uid, task, kwargs, attempt, tries
+        RETURNING run_at, seq, uid, task, kwargs, attempt, tries, crashes
         """,
-        {"worker": worker, "now": now, "share": share},
-    )
+        {"worker": worker, "now": now, "share": share, "free": free},
+    ).fetchall()
     claims = [
         Claim(seq, UUID(bytes=uid), *rest)
-        for run_at, seq, uid, *rest in sorted(rows.fetchall())
+        for run_at, seq, uid, *rest, crashes in sorted(rows)
     ]
-    if due > len(claims):
+    if due > sum(crashes < 2 for *_, crashes in rows):
         return claims, 0.0
     (next_at,) = db.execute(
         "SELECT min(run_at) FROM jobs WHERE state = 'queued' AND crashes < 2"

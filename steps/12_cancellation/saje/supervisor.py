@@ -29,7 +29,8 @@ WHILE = 60.0
 class Supervisor:
     """Watches the processes of the app, in a thread of the main process.
 
-    Sanic starts its processes, but it doesn't start them again after they have died.
+    Sanic starts its processes, but it doesn't start them again after they have died. It
+    only keeps the state of each, which it brings up to date ten times a second.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Supervisor:
         while True:
             await asyncio.sleep(LOOK)
             for process in list(self.manager.processes):
-                if not self._is_dead(process):
+                if not (process.restartable and self._is_dead(process)):
                     self.due.pop(process.name, None)
                 elif process.name not in self.due:
                     await self._died(process, backend)
@@ -67,10 +68,7 @@ class Supervisor:
 
     def _is_dead(self, process: WorkerProcess) -> bool:
         """Return whether a process has ended although nobody has asked it to."""
-        return (
-            process.exitcode is not None
-            and process.state is not ProcessState.TERMINATED
-        )
+        return process.state in (ProcessState.FAILED, ProcessState.COMPLETED)
 
     async def _died(self, process: WorkerProcess, backend: Backend) -> None:
         """Take the jobs back from a process, and choose when to start it again."""
