@@ -582,7 +582,7 @@ class Backend(LeaseBackend):
     async def release(self, claims):
         events.append(("release", len(claims)))
 job = Claim(1, new_uid(), "hello", '{"seconds": 0.3}', 1)
-backend = Backend(events, True, 0, None, ([job], False))
+backend = Backend(events, ([job], False))
 scheduler = make_scheduler(backend, Bell(new_tokens()), concurrency=2, drain=3600)
 with log_to(log):
     run = asyncio.create_task(scheduler.run())
