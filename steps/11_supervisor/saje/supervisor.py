@@ -68,10 +68,9 @@ class Supervisor:
 
     def _is_dead(self, process: WorkerProcess) -> bool:
         """Return whether a process has ended although nobody has asked it to."""
-        # TODO 11.1: return whether Sanic has found that the process has ended. Its
-        # state is FAILED then, or COMPLETED if there was no error. Both count, because
-        # nobody has asked it to end. A process that was asked to end is TERMINATED
-        # instead.
+        # TODO 11.1: return whether Sanic has seen the process end. Its state is FAILED
+        # then, or COMPLETED if it did so without an error. Both count, because nobody
+        # has asked it to end. A process that was asked to end is TERMINATED instead.
         return False
 
     async def _died(self, process: WorkerProcess, backend: Backend) -> None:
