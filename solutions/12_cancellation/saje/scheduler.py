@@ -155,7 +155,10 @@ class Scheduler:
 
     def _ended(self, task: asyncio.Task[Outcome | None]) -> None:
         job = self.jobs.pop(task)
-        if not task.cancelled() and (outcome := task.result()):
+        outcome = None if task.cancelled() else task.result()
+        if task.cancelled() and job.cancelled:  # before `execute` could catch it
+            outcome = Outcome(job.claim.seq, job.claim.attempt, JobState.CANCELLED)
+        if outcome:
             self.ended.append((job, outcome))
         self.awake.set()  # there is a free slot, and something to record
 
@@ -255,7 +258,7 @@ class Scheduler:
 
 def report(job: Job, outcome: Outcome, recorded: bool) -> None:
     """Log how a job has ended."""
-    uid, text = job.claim.uid, outcome.result or outcome.error
+    uid, text = job.claim.uid, outcome.result or outcome.error or "no result"
     if recorded and outcome.state == JobState.QUEUED:
         logger.info("Job %s is tried again in %.1f s.", uid, outcome.pause)
     elif recorded:
