@@ -54,23 +54,93 @@ class FakeBackend:
     async def prune(self, before: float) -> None:
         """Forget nothing."""
 
+    async def beat(self, worker: str, lease: float) -> bool:
+        """Say that there was a lease. There are some from step 10 on."""
+        return True
+
+    async def reap(self, dead: Any = ()) -> int:
+        """Take nothing back."""
+        return 0
+
+    async def dismiss(self, worker: str) -> None:
+        """Let a worker go."""
+
+
+class LeaseBackend(FakeBackend):
+    """A backend that notes what is done about leases, and whose answers are given."""
+
+    def __init__(
+        self,
+        events: list[Any],
+        held: bool = True,
+        taken: int = 0,
+        error: str | None = None,
+        *answers: tuple[list[Claim], bool],
+    ) -> None:
+        """Create a backend.
+
+        Args:
+            events: Where to note it.
+            held: Whether there was a lease.
+            taken: How many jobs are taken back.
+            error: The method that raises an OSError, "beat" or "reap".
+            *answers: What the first claims return.
+        """
+        super().__init__(*answers)
+        self.events = events
+        self.held = held
+        self.taken = taken
+        self.error = error
+
+    async def beat(self, worker: str, lease: float) -> bool:
+        """Note it, and say whether there was a lease."""
+        self.note("beat", worker, lease)
+        await asyncio.sleep(0)
+        return self.held
+
+    async def reap(self, dead: Any = ()) -> int:
+        """Note it, and say how many jobs were taken back."""
+        self.note("reap")
+        await asyncio.sleep(0)
+        return self.taken
+
+    async def dismiss(self, worker: str) -> None:
+        """Note it."""
+        self.note("dismiss", worker)
+
+    def note(self, *event: Any) -> None:
+        """Note what is done.
+
+        Raises:
+            OSError: The test wants that.
+        """
+        self.events.append(event)
+        if event[0] == self.error:
+            raise OSError("the database is gone, because a test wants that")
+
 
 def long_job() -> Claim:
     """Return the claim of a job that is still running when a test ends."""
     return Claim(1, new_uid(), "hello", '{"seconds": 3600}', 1)
 
 
-def make_scheduler(backend: Any, bell: Bell) -> Scheduler:
-    """Make a scheduler with a single slot, with the arguments that its step takes."""
+def make_scheduler(backend: Any, bell: Bell, **changes: Any) -> Scheduler:
+    """Make a scheduler with the arguments that its step takes.
+
+    Args:
+        backend: Where the jobs are.
+        bell: The bell.
+        **changes: Arguments that are different. By default there is a single slot.
+    """
     values = {"backend": backend, "bell": bell, "worker": "probe"}
-    values |= {"concurrency": 1, "drain": 0, "keep": 3600}
+    values |= {"concurrency": 1, "drain": 0, "keep": 3600, "lease": 15.0}
     wanted = inspect.signature(Scheduler).parameters
-    return Scheduler(**{name: values[name] for name in wanted})
+    return Scheduler(**{name: (values | changes)[name] for name in wanted})
 
 
 @asynccontextmanager
 async def running(scheduler: Scheduler) -> AsyncIterator[None]:
-    """Run a scheduler. Its stop() would end the server, so cancel it afterwards."""
+    """Run a scheduler, and cancel it and its jobs afterwards."""
     run = asyncio.create_task(scheduler.run())
     try:
         yield

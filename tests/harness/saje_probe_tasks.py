@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import gc
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -230,6 +231,24 @@ class Waits(Task):
             cls.waiting += change
             if change > 0:
                 logger.info("Waiting at once: %d.", cls.waiting)
+
+
+class Stays(Task):
+    """Waits on the event loop until a test lets it go, and tells how that ends."""
+
+    name = "probe_stays"
+
+    async def run(self, until: str) -> int:
+        """Wait until there is a file of that name, and return the pid."""
+        logger.info("It stays in %s.", os.getpid())
+        try:
+            while not Path(until).exists():
+                await asyncio.sleep(0.02)
+        except asyncio.CancelledError:
+            logger.info("It was interrupted in %s.", os.getpid())
+            raise
+        logger.info("It was let go in %s.", os.getpid())
+        return os.getpid()
 
 
 class Blocks(Task):

@@ -327,15 +327,16 @@ def add_slot(
     """Insert the jobs of slots that have none. See Backend.add_slot."""
     added = []
     for job, slot in slots:
-        known = db.execute("SELECT 1 FROM slots WHERE task = ?", (job.task,)).fetchone()
+        sql = "SELECT max(slot) FROM slots WHERE task = ?"
+        (last,) = db.execute(sql, (job.task,)).fetchone()
         new = db.execute("INSERT OR IGNORE INTO slots VALUES (?, ?)", (job.task, slot))
-        if known and new.rowcount:
+        added.append(new.rowcount == 1 and last is not None)
+        if added[-1]:
             db.execute(INSERT, job_row(job, clock()))
-        added.append(bool(known and new.rowcount))
-        db.execute(
-            "DELETE FROM slots WHERE task = ? AND slot < ?",
-            (job.task, slot - SLOTS_KEPT),
-        )
+            db.execute(
+                "DELETE FROM slots WHERE task = ? AND slot < ?",
+                (job.task, min(last, slot - SLOTS_KEPT)),
+            )
     return added
 
 

@@ -155,11 +155,13 @@ class Scheduler:
 
     def _ended(self, task: asyncio.Task[Outcome | None]) -> None:
         job = self.jobs.pop(task)
-        outcome = None if task.cancelled() else task.result()
-        if task.cancelled() and job.cancelled:  # before `execute` could catch it
-            outcome = Outcome(job.claim.seq, job.claim.attempt, JobState.CANCELLED)
-        if outcome:
-            self.ended.append((job, outcome))
+        if not task.cancelled():
+            if outcome := task.result():
+                self.ended.append((job, outcome))
+        elif job.cancelled and not job.interrupted:
+            # It was cancelled before it began, so nothing of execute() has run, and the
+            # job has no outcome. Begin it, and the next look cancels it.
+            self._start(job.claim)
         self.awake.set()  # there is a free slot, and something to record
 
     async def _drain(self) -> None:

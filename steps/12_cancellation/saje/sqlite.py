@@ -316,9 +316,10 @@ def add_slot(
     """Insert the jobs of slots that have none. See Backend.add_slot."""
     # TODO 12.8: all workers call this for the same slots, so insert the job only if you
     # could insert the slot. If the task has no slot at all yet, it is new, and this
-    # slot was over before anybody had written it. Then insert the slot alone. Nobody
-    # asks for very old slots, so remove those of the task that are SLOTS_KEPT older
-    # than this one.
+    # slot was over before anybody had written it. Then insert the slot alone. When a
+    # slot is new, remove those of its task that are SLOTS_KEPT older. But keep the one
+    # before it, however old it is, because a weekly task would run twice if the clock
+    # were set back by a second.
     return [False for _ in slots]
 
 
