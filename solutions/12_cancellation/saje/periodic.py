@@ -1,6 +1,6 @@
 """When a periodic task is due."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from cronsim import CronSim
 
@@ -22,7 +22,7 @@ def latest_slot(task: type[Task], now: float) -> float | None:
     if task.every:
         return now // task.every * task.every
     if task.cron:
-        # CronSim finds the times before `end`, and `now` may be one of them.
-        end = datetime.fromtimestamp(now // 1 + 1, UTC)
+        # A cron expression names minutes, and the next line finds one before `end`.
+        end = datetime.fromtimestamp(now // 60 * 60, UTC) + timedelta(minutes=1)
         return next(CronSim(task.cron, end, reverse=True)).timestamp()
     return None

@@ -1,6 +1,6 @@
 """When a periodic task is due."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from cronsim import CronSim
 
@@ -21,6 +21,6 @@ def latest_slot(task: type[Task], now: float) -> float | None:
     """
     # TODO 12.7: workers don't look at the same moment, so don't count from `now`. For a
     # task with `every`, the slots are the multiples of that many seconds. For one with
-    # `cron`, let CronSim search backwards. It finds the times before its start, so
-    # begin at the next full second, because `now` may be a slot itself.
+    # `cron`, CronSim finds them: an expression names whole minutes, so search backwards
+    # from the end of this minute.
     return None
