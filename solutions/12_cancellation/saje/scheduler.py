@@ -259,7 +259,7 @@ class Scheduler:
 
 def report(job: Job, outcome: Outcome, recorded: bool) -> None:
     """Log how a job has ended."""
-    uid, text = job.claim.uid, outcome.result or outcome.error
+    uid, text = job.claim.uid, outcome.result or outcome.error or "no result"
     if recorded and outcome.state == JobState.QUEUED:
         logger.info("Job %s is tried again in %.1f s.", uid, outcome.pause)
     elif recorded:

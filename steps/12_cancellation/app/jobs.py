@@ -109,8 +109,9 @@ async def start_job(request: Request, saje: SajeClient) -> HTTPResponse:
         uid = str(await saje.send(job))
     except ValueError as error:
         raise BadRequest(f'"kwargs" cannot be stored: {error}.') from error
-    # TODO 12.5: if the key belongs to another job, raise KeyReused, and say in its
-    # message what the client has to change.
+    # TODO 12.5: if the key belongs to another job, it won't help to repeat the request.
+    # So turn KeyConflict into KeyReused, and say in its message what the client has to
+    # change.
     except BacklogFull as error:
         raise ServiceUnavailable(
             "Too many jobs are waiting. Try again later.",

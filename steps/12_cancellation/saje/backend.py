@@ -115,8 +115,8 @@ class Backend(ABC):
             uid: The job.
 
         Returns:
-            The state in which the job was, or None if the uid is unknown. It has an
-            effect on those only that were queued or running.
+            The state in which the job was, or None if the uid is unknown. A job that
+            was neither queued nor running stays as it is.
         """
 
     @abstractmethod

@@ -49,8 +49,8 @@ class Job:
             # worker.
             if self.interrupted:
                 return None
-            # TODO 12.3: if somebody has cancelled the job, that is its outcome, and no
-            # error.
+            # TODO 12.3: a job that somebody has cancelled hasn't failed, so there is no
+            # error to log, and nothing to try again. Return that as its outcome.
             logger.error("Job %s did not succeed.", claim.uid, exc_info=error)
             return self._failed(error)
         return Outcome(claim.seq, claim.attempt, JobState.SUCCEEDED, result)

@@ -42,7 +42,7 @@ class NewJob:
     key: str | None = None
     """The same for all requests that ask for the same job, which they do only once."""
     digest: str | None = None
-    """Tells whether two requests with one key do ask for the same job."""
+    """Shows whether two requests with the same key ask for the same job."""
 
 
 @dataclass

@@ -19,7 +19,8 @@ def latest_slot(task: type[Task], now: float) -> float | None:
     Returns:
         That time, in seconds since 1970, UTC, or None if the task isn't periodic.
     """
-    # TODO 12.7: for a task with `every`, the slots are the multiples of that many
-    # seconds. For one with `cron`, CronSim finds them: an expression names whole
-    # minutes, so search backwards from the end of this minute.
+    # TODO 12.7: workers don't look at the same moment, so don't count from `now`. For a
+    # task with `every`, the slots are the multiples of that many seconds. For one with
+    # `cron`, CronSim finds them: an expression names whole minutes, so search backwards
+    # from the end of this minute.
     return None

@@ -230,8 +230,9 @@ class Scheduler:
         if not self.jobs:
             return
         # TODO 12.2: the backend knows which jobs these are, by their `seq`. Mark each
-        # as cancelled and cancel its task, but only once: a second CancelledError would
-        # hit it while it tidies up.
+        # as cancelled, because its CancelledError won't say who sent it, and cancel its
+        # task. Do so only once, because a second CancelledError would hit the task
+        # while it tidies up.
 
     async def _repeat_slots(self) -> None:
         """Store the jobs of periodic tasks as soon as they are due."""
@@ -257,7 +258,7 @@ class Scheduler:
 
 def report(job: Job, outcome: Outcome, recorded: bool) -> None:
     """Log how a job has ended."""
-    uid, text = job.claim.uid, outcome.result or outcome.error
+    uid, text = job.claim.uid, outcome.result or outcome.error or "no result"
     if recorded and outcome.state == JobState.QUEUED:
         logger.info("Job %s is tried again in %.1f s.", uid, outcome.pause)
     elif recorded:

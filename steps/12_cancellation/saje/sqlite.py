@@ -112,7 +112,8 @@ def add(
 
 def job_row(job: NewJob, now: float) -> tuple[Any, ...]:
     """Return what INSERT needs for a job."""
-    # TODO 12.6: give the job its head start.
+    # TODO 12.6: workers claim jobs in the order of `run_at`. Give the job its head
+    # start, so that it is placed as if it had come in `priority` seconds earlier.
     run_at = now + job.delay
     return job.uid.bytes, job.task, job.kwargs, now, run_at, job.key, job.digest
 
@@ -124,7 +125,7 @@ def same_key(db: sqlite3.Connection, job: NewJob) -> UUID | KeyConflict | None:
         A KeyConflict if it is the key of another job, and None if it is a new one.
     """
     # TODO 12.4: look for the job with this key. If it has the same digest, somebody has
-    # asked for it twice, and gets its uid both times.
+    # asked twice for the same job, and gets its uid both times.
     return None
 
 
@@ -304,10 +305,10 @@ def cancel(
     db: sqlite3.Connection, uids: Sequence[UUID], clock: Clock = time.time
 ) -> list[JobState | None]:
     """Cancel jobs, and return the states they were in. See Backend.cancel."""
-    # TODO 12.1: a job that is queued is cancelled at once, and has finished now. One
-    # that is running stays so, but `cancel` tells its worker, whenever that looks, that
-    # somebody wants it to end. Return the state in which each job was before, or None
-    # if there is no such job.
+    # TODO 12.1: nobody works on a job that is queued, so it is cancelled at once, and
+    # has finished now. Only its worker can end one that is running, so it stays so, but
+    # `cancel` becomes 1, for the worker to see. Return the state in which each job was
+    # before, or None if there is no such job.
     return [None for _ in uids]
 
 
@@ -323,10 +324,11 @@ def add_slot(
 ) -> list[bool]:
     """Insert the jobs of slots that have none. See Backend.add_slot."""
     # TODO 12.8: all workers call this for the same slots, so insert the job only if you
-    # could insert the slot. If the task has no slot at all yet, the app is new: then
-    # insert the slot alone. When a slot is new, remove those of its task that are
-    # SLOTS_KEPT older. But keep the one before it, however old it is: a weekly task
-    # would run twice if the clock were set back by a second.
+    # could insert the slot. If the task has no slot at all yet, it is new, and this
+    # slot was over before anybody had written it. Then insert the slot alone. When a
+    # slot is new, remove those of its task that are SLOTS_KEPT older. But keep the one
+    # before it, however old it is, because a weekly task would run twice if the clock
+    # were set back by a second.
     return [False for _ in slots]
 
 

@@ -60,6 +60,8 @@ class Task(ABC):
                 raise TypeError(
                     f"{cls.__name__}: cron = {cls.cron!r}: {error}"
                 ) from error
+            if len(cls.cron.split()) != 5:  # CronSim would take a sixth for seconds
+                raise TypeError(f"{cls.__name__}: cron = {cls.cron!r}: use `every`")
         Task.registry[cls.name] = cls
 
     @abstractmethod
