@@ -333,3 +333,28 @@ class Nested(Task):
         for _ in range(levels - 1):
             result = [result]
         return result
+
+
+class Kills(Task):
+    """A poisonous job, which ends the worker that runs it."""
+
+    name = "probe_kills"
+
+    async def run(self, start: str) -> None:
+        """Wait until there is a file of that name, and end this process."""
+        while not Path(start).exists():
+            await asyncio.sleep(0.02)
+        logger.info("The poison works in %s.", os.getpid())
+        os._exit(1)
+
+
+class Sleeps(Task):
+    """A plain function that takes too long, and that Python can't interrupt."""
+
+    name = "probe_sleeps"
+    limit = 0.2
+
+    def run(self) -> None:
+        """Sleep in a function written in C."""
+        logger.info("It sleeps in %s.", os.getpid())
+        time.sleep(3600)

@@ -1,0 +1,150 @@
+"""A supervisor with parts that only take notes, for the steps from 11 on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from sanic.worker.constants import ProcessState
+
+import saje.supervisor
+from saje.retry import Retry
+from saje.supervisor import Supervisor
+
+OVER = {
+    "killed": (-9, ProcessState.FAILED),
+    "raised an exception": (1, ProcessState.FAILED),
+    "returned": (0, ProcessState.COMPLETED),
+}
+"""How a process may end although nobody has asked it to: its exit code, and the state
+that Sanic gives it."""
+
+
+class FakeProcess:
+    """A process that only says that it runs, or that it has ended."""
+
+    def __init__(self, name: str, pid: int, restartable: bool = True) -> None:
+        """Create a process that runs."""
+        self.name = name
+        self.restartable = restartable
+        self.restarted = 0
+        """How often it was restarted directly, which only Sanic's manager may do."""
+        self.run(pid)
+
+    def run(self, pid: int) -> None:
+        """Run from now on, with a new pid."""
+        self.pid = pid
+        self.exitcode: int | None = None
+        self.state = ProcessState.STARTED
+
+    def die(self, how: str = "killed") -> None:
+        """End, in one of the ways of OVER."""
+        self.exitcode, self.state = OVER[how]
+
+    def is_alive(self) -> bool:
+        """Return whether it runs."""
+        return self.exitcode is None
+
+    def restart(self, *args: Any, **kwargs: Any) -> None:
+        """Count."""
+        self.restarted += 1
+
+    start = spawn = restart
+
+
+class Enough(Exception):
+    """Raised when a supervisor has looked as often as a test wants."""
+
+
+class FakeManager:
+    """A manager that keeps the messages it is sent, and lets something happen."""
+
+    def __init__(self, *processes: FakeProcess) -> None:
+        """Create a manager of these processes."""
+        self.all = list(processes)
+        self.sent: list[Any] = []
+        self.events: list[Callable[[], object]] = []
+        self.monitor_publisher = SimpleNamespace(send=self.sent.append)
+
+    @property
+    def processes(self) -> list[FakeProcess]:
+        """Return the processes, after the next event has happened.
+
+        Raises:
+            Enough: There is no further event.
+        """
+        if not self.events:
+            raise Enough
+        self.events.pop(0)()
+        return self.all
+
+    def names(self) -> list[str]:
+        """Return the names of the processes that the messages ask for."""
+        return [str(message).partition(":")[0] for message in self.sent]
+
+
+class FakeBackend:
+    """A backend that notes for whom its jobs are taken back."""
+
+    def __init__(self, taken: int = 0) -> None:
+        """Create a backend.
+
+        Args:
+            taken: How many jobs are taken back each time.
+        """
+        self.taken = taken
+        self.dead: list[str] = []
+
+    async def reap(self, dead: Any = ()) -> int:
+        """Note the names."""
+        self.dead.extend(dead)
+        return self.taken
+
+
+class FakeBell:
+    """A bell that counts."""
+
+    rings = 0
+
+    def ring(self) -> None:
+        """Count."""
+        self.rings += 1
+
+
+class Pauses(Retry):
+    """Pauses that aren't random: 100 seconds for each try."""
+
+    def pause(self, tries: int) -> float:
+        """Return the pause after so many tries."""
+        return 100.0 * tries
+
+
+class Watched:
+    """A supervisor of fake processes, with a clock that a test sets."""
+
+    def __init__(self, *processes: FakeProcess, taken: int = 0) -> None:
+        """Create it, and put the clock and the pauses in place of the real ones."""
+        self.now = 1000.0
+        self.manager = FakeManager(*processes)
+        self.backend, self.bell = FakeBackend(taken), FakeBell()
+        parts: Any = self.manager, lambda: self.backend, self.bell
+        self.supervisor = Supervisor(*parts)
+        module: Any = saje.supervisor
+        module.time = SimpleNamespace(monotonic=lambda: self.now)
+        module.AGAIN, module.LOOK = Pauses(attempts=100), 0.0
+
+    async def look(self, *events: Callable[[], object]) -> None:
+        """Let the supervisor look at the processes, once after each event."""
+        self.manager.events = list(events)
+        try:
+            await self.supervisor._watch()
+        except Enough:
+            return
+
+    async def pause(self, process: FakeProcess, now: float) -> float:
+        """Let a process die, and return the seconds until it is started again."""
+        self.now = now
+        process.die()
+        await self.supervisor._died(process, self.backend)  # type: ignore[arg-type]
+        return self.supervisor.due[process.name] - now
