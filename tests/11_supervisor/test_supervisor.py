@@ -242,7 +242,7 @@ def test_each_death_is_answered_once(server: AppServer, tmp_path: Path) -> None:
 def restarts_what_dies(server: AppServer, folder: Path) -> None:
     """Expect a message for a process that has died, before a real one is killed.
 
-    Without it nobody would start the real one again, and the test would wait in vain.
+    Without it nobody would start the real one again, and the test would wait for nothing.
     """
     source = """
     process = FakeProcess("Sanic-SajeWorker-0", 4711)

@@ -227,7 +227,8 @@ def reap(
     """Take the jobs back from workers without a lease. See Backend.reap."""
     db.execute("DELETE FROM workers WHERE alive_until < ?", (monotonic(),))
     dismiss(db, [name for dead in calls for name in dead])
-    error = encode({"type": "WorkerDied", "message": f"{MAX_CRASHES} times"})
+    message = f"its worker died {MAX_CRASHES} times"
+    error = encode({"type": "WorkerDied", "message": message})
     # TODO 11.4: a job that kills each worker which runs it must not come back forever.
     # So count a crash for each job that you queue again. A job that has MAX_CRASHES by
     # now is dead instead, with this error, and has finished now.

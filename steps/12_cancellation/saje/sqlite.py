@@ -261,7 +261,8 @@ def reap(
     """Take the jobs back from workers without a lease. See Backend.reap."""
     db.execute("DELETE FROM workers WHERE alive_until < ?", (monotonic(),))
     dismiss(db, [name for dead in calls for name in dead])
-    error = encode({"type": "WorkerDied", "message": f"{MAX_CRASHES} times"})
+    message = f"its worker died {MAX_CRASHES} times"
+    error = encode({"type": "WorkerDied", "message": message})
     lost = db.execute(
         f"""
         UPDATE jobs SET crashes = crashes + 1, {AGAIN}
