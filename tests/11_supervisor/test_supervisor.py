@@ -242,7 +242,8 @@ def test_each_death_is_answered_once(server: AppServer, tmp_path: Path) -> None:
 def restarts_what_dies(server: AppServer, folder: Path) -> None:
     """Expect a message for a process that has died, before a real one is killed.
 
-    Without it nobody would start the real one again, and the test would wait for nothing.
+    Without it nobody would start the real one again, so the test would only
+    wait.
     """
     source = """
     process = FakeProcess("Sanic-SajeWorker-0", 4711)
