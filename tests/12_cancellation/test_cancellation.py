@@ -265,7 +265,7 @@ def test_delete_cancels_a_job_that_waits(server: AppServer) -> None:
 
 
 @pytest.mark.todo("12.1")
-def test_a_cancelled_job_survives_no_kill(server: AppServer) -> None:
+def test_a_kill_brings_no_cancelled_job_back(server: AppServer) -> None:
     """If a worker is killed before it has looked, its cancelled job doesn't run again.
 
     The worker is suspended meanwhile, so that it can't look.
@@ -515,7 +515,7 @@ def test_cancelled_or_as_it_would_have(server: AppServer, tmp_path: Path) -> Non
         assert ended, Counter(job[0] for job in jobs)
     with server.likely("cancel() returns the state in which the job was before"):
         assert {job[5] for job in jobs[1::2]} <= {"queued", "running", "succeeded"}
-    right = {
+    right: dict[str | None, set[tuple[str, int, str | None]]] = {
         # What cancel() said: (state, has a result, what the task did)
         None: {("succeeded", 1, "slept")},
         "queued": {("cancelled", 0, None)},

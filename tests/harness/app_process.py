@@ -90,7 +90,8 @@ class AppProcess:
         # How slow it was when the drain was chosen, which some waits take.
         self._at_start = min(slowness(), SLOWEST)
         self.drain = drain or round(DRAIN * self._at_start, 1)
-        self.settings = {"SAJE_WORKERS": 1} | dict(settings or {})
+        self.settings: dict[str, int | str] = {"SAJE_WORKERS": 1}
+        self.settings |= settings or {}
         self.log = data / f"log-{time.monotonic_ns()}.txt"
         self.jobs: dict[str, str] = {}  # what was submitted, by uid
         self.stopping = False  # whether somebody has asked the app to stop
