@@ -114,7 +114,7 @@ def reachable(host: str) -> str:
 
 
 def what_to_try(port: int, host: str) -> str:
-    """Return the text of the demo: its address, and three commands to paste."""
+    """Return the text of the demo: its address, and what to type, and to kill."""
     address = f"http://{reachable(host)}:{port}"
     body = '{"task": "hello", "kwargs": {"name": "Ada"}}'
     if sys.platform == "win32":  # its shells only know double quotes
@@ -122,6 +122,7 @@ def what_to_try(port: int, host: str) -> str:
         post = f'-H "content-type: application/json" -d "{body}"'
     else:
         post = f"-H 'content-type: application/json' -d '{body}'"
+    kill = "taskkill /F /PID PID" if sys.platform == "win32" else "kill -9 PID"
     return f"""
 The finished system is at {address}. Press Ctrl+C to end it.
 
@@ -131,8 +132,14 @@ curl -sS -X POST {address}/v1/job {post}
 Ask for the job, with its uid in place of UID:
 curl -sS {address}/v1/job/UID
 
-See the servers, the worker and the queue:
+See the servers, the workers and how many jobs wait:
 curl -sS {address}/v1/info
+
+Start some jobs, and kill a worker or a server while they run, with its pid in place
+of PID. It is back after a second or two, "restarts" counts that, and every job ends:
+{kill}
+
+If you kill Sanic-Main, all of it ends. Start the demo again, and the jobs go on.
 """
 
 

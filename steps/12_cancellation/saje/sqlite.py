@@ -99,13 +99,17 @@ def add(
     results: list[UUID | BacklogFull | KeyConflict] = []
     rows: list[tuple[Any, ...]] = []
     for job in jobs:
+        if job.key:  # one of those before it may have the same
+            db.executemany(INSERT, rows)
+            rows.clear()
         if job.key and (known := same_key(db, job)):
             results.append(known)
-        elif len(rows) == room:
+        elif not room:
             results.append(BacklogFull())
         else:
             rows.append(job_row(job, now))
             results.append(job.uid)
+            room -= 1
     db.executemany(INSERT, rows)
     return results
 
