@@ -3,6 +3,7 @@
 import asyncio
 import faulthandler
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from sanic.log import logger
@@ -65,6 +66,7 @@ class Scheduler:
         self.lease = lease
         self.jobs: dict[asyncio.Task[Outcome | None], Job] = {}  # until each has ended
         self.ended: list[tuple[Job, Outcome]] = []  # until they are recorded
+        self.slots: dict[str, float] = {}  # the latest of each periodic task
         self.awake = asyncio.Event()
         self.stopping = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -74,11 +76,12 @@ class Scheduler:
         self._loop = asyncio.get_running_loop()
         self.bell.listen(self._rung)
         await self._beat()
+        bite = min(60, max(TICK, self.keep / 10))
         repeated = [
-            asyncio.create_task(self._repeat_beat()),
-            asyncio.create_task(self._repeat_cancel()),
-            asyncio.create_task(self._repeat_slots()),
-            asyncio.create_task(self._prune()),
+            asyncio.create_task(self._repeat(self.lease / 3, self._beat)),
+            asyncio.create_task(self._repeat(CANCEL, self._grant)),
+            asyncio.create_task(self._repeat(TICK, self._add_slots)),
+            asyncio.create_task(self._repeat(bite, self._prune)),
         ]
         while not self.stopping:
             self.awake.clear()
@@ -186,11 +189,16 @@ class Scheduler:
         except OSError as error:
             logger.error("Jobs left for the next start: %d. %s", len(late), error)
 
-    async def _repeat_beat(self) -> None:
-        """Extend the lease, long before it is over."""
+    async def _repeat(
+        self, pause: float, action: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Do something again and again, even after an error that nobody expected."""
         while True:
-            await asyncio.sleep(self.lease / 3)
-            await self._beat()
+            await asyncio.sleep(pause)
+            try:
+                await action()
+            except Exception as error:
+                logger.error("%s() failed.", action.__name__, exc_info=error)
 
     async def _beat(self) -> None:
         """Extend our lease, and take the jobs of those workers that have none."""
@@ -218,12 +226,10 @@ class Scheduler:
             job.interrupted = True
             task.cancel()
 
-    async def _repeat_cancel(self) -> None:
-        """Look again and again which jobs somebody wants to cancel."""
-        while True:
-            await asyncio.sleep(CANCEL)
-            with suppress(OSError):  # a turn fails as well then, and says so
-                self._cancel()
+    async def _grant(self) -> None:
+        """Look whether somebody wants to cancel one of our jobs."""
+        with suppress(OSError):  # a turn fails as well then, and says so
+            self._cancel()
 
     def _cancel(self) -> None:
         """Cancel the jobs of this worker that somebody wants to cancel."""
@@ -235,26 +241,21 @@ class Scheduler:
                 job.cancelled = True
                 task.cancel()
 
-    async def _repeat_slots(self) -> None:
-        """Store the jobs of periodic tasks as soon as they are due."""
-        stored: dict[str, float] = {}
-        while True:
-            for name, task in Task.registry.items():
-                slot = latest_slot(task, time.time())
-                if slot is None or slot == stored.get(name):
-                    continue
-                with suppress(OSError):  # the next look tries again
-                    if await self.backend.add_slot(NewJob(new_uid(), name, "{}"), slot):
-                        self.bell.ring()
-                    stored[name] = slot
-            await asyncio.sleep(TICK)
+    async def _add_slots(self) -> None:
+        """Store the jobs of the periodic tasks that are due."""
+        for name, task in Task.registry.items():
+            slot = latest_slot(task, time.time())
+            if slot is None or slot == self.slots.get(name):
+                continue
+            with suppress(OSError):  # the next look tries again
+                if await self.backend.add_slot(NewJob(new_uid(), name, "{}"), slot):
+                    self.bell.ring()
+                self.slots[name] = slot
 
     async def _prune(self) -> None:
-        """Forget old jobs, again and again."""
-        while True:
-            await asyncio.sleep(min(60, max(TICK, self.keep / 10)))
-            with suppress(OSError):  # a turn fails as well then, and says so
-                await self.backend.prune(time.time() - self.keep)
+        """Forget old jobs."""
+        with suppress(OSError):  # a turn fails as well then, and says so
+            await self.backend.prune(time.time() - self.keep)
 
 
 def report(job: Job, outcome: Outcome, recorded: bool) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import faulthandler
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from sanic.log import logger
@@ -69,9 +70,10 @@ class Scheduler:
         self._loop = asyncio.get_running_loop()
         self.bell.listen(self._rung)
         await self._beat()
+        bite = min(60, max(TICK, self.keep / 10))
         repeated = [
-            asyncio.create_task(self._repeat_beat()),
-            asyncio.create_task(self._prune()),
+            asyncio.create_task(self._repeat(self.lease / 3, self._beat)),
+            asyncio.create_task(self._repeat(bite, self._prune)),
         ]
         while not self.stopping:
             self.awake.clear()
@@ -174,11 +176,16 @@ class Scheduler:
         except OSError as error:
             logger.error("Jobs left for the next start: %d. %s", len(late), error)
 
-    async def _repeat_beat(self) -> None:
-        """Extend the lease, long before it is over."""
+    async def _repeat(
+        self, pause: float, action: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Do something again and again, even after an error that nobody expected."""
         while True:
-            await asyncio.sleep(self.lease / 3)
-            await self._beat()
+            await asyncio.sleep(pause)
+            try:
+                await action()
+            except Exception as error:
+                logger.error("%s() failed.", action.__name__, exc_info=error)
 
     async def _beat(self) -> None:
         """Extend our lease, and take the jobs of those workers that have none."""
@@ -207,11 +214,9 @@ class Scheduler:
             task.cancel()
 
     async def _prune(self) -> None:
-        """Forget old jobs, again and again."""
-        while True:
-            await asyncio.sleep(min(60, max(TICK, self.keep / 10)))
-            with suppress(OSError):  # a turn fails as well then, and says so
-                await self.backend.prune(time.time() - self.keep)
+        """Forget old jobs."""
+        with suppress(OSError):  # a turn fails as well then, and says so
+            await self.backend.prune(time.time() - self.keep)
 
 
 def report(job: Job, outcome: Outcome, recorded: bool) -> None:
