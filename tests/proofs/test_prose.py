@@ -28,7 +28,8 @@ OLD_HABITS = re.compile(
     re.IGNORECASE,
 )
 READ = (
-    *("README.md", "CONTRIBUTING.md", "GLOSSARY.md", "workshop/GRADING.md"),
+    *("README.md", "PROMISES.md", "CONTRIBUTING.md", "GLOSSARY.md"),
+    "workshop/GRADING.md",
     *(
         f"{place}/**/*.{kind}"
         for kind in ("md", "py", "toml")

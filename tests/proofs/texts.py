@@ -36,7 +36,10 @@ SECTIONS_OF_00 = tuple(
     {"Build": "Measure"}.get(name, name) for name in SECTIONS if name != "Check"
 )
 SECTIONS_OF_INSTRUCTOR = ("Show", "Where people get stuck", "Ask the room", "Time")
-OTHER_TEXTS = ("README.md", "CONTRIBUTING.md", "GLOSSARY.md", "workshop/GRADING.md")
+OTHER_TEXTS = (
+    *("README.md", "PROMISES.md", "CONTRIBUTING.md", "GLOSSARY.md"),
+    "workshop/GRADING.md",
+)
 RUNNER = re.compile(r"python3? -m workshop\b[^\n]*")
 PATH = re.compile(
     r"[\w.-]+(/[\w.-]+)*/?\.(py|md|toml|txt|jsonl?|html|db|css|js|svg|png)"

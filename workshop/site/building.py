@@ -14,6 +14,7 @@ PAGES = (
     "GLOSSARY.md",
     "CONTRIBUTING.md",
     "benchmarks/README.md",
+    "PROMISES.md",
     "workshop/site/instructor.md",
     "steps/*/INSTRUCTOR.md",
     "workshop/GRADING.md",

@@ -55,6 +55,7 @@ steps/*/README
 :caption: More
 
 GLOSSARY
+PROMISES
 benchmarks/README
 CONTRIBUTING
 workshop/site/instructor
