@@ -69,7 +69,7 @@ def pytest_terminal_summary(
                     )
     if not cells:
         return
-    matrix = Table("app", *(f"suite {step.number:02}" for step in STEPS))
+    matrix = Table("app and suite", *(f"{step.number:02}" for step in STEPS))
     for row in sorted(cells):
         matrix.add_row(row, *(cells[row].get(step.number, "") for step in STEPS))
     lines = Table("step", "lines to write", "lines to read")

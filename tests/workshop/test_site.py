@@ -86,6 +86,7 @@ def test_notes_of_the_instructor_are_apart(site: Path) -> None:
     titles = [link.get_text() for link in menu]
     assert titles[len(STEPS) :] == [
         "Glossary",
+        "Where the promises come from",
         "Benchmarks",
         "Contributing",
         "For the instructor",
