@@ -34,7 +34,8 @@ def test_starter(
 
     All earlier suites are run on the last starter, and on the starter of `verify N`. In
     a run of everything, the others get the suite of the step before, and then every
-    third one: a change that breaks a suite is seen within three steps, in half the time.
+    third one: a change that breaks a suite is seen within three steps, in half the
+    time.
     """
     suites = [s for s in STEPS if s.number <= step.number]
     if step != STEPS[-1] and not request.config.option.keyword:
