@@ -99,7 +99,7 @@ def make_due(server: AppServer) -> None:
 
 MANY = """
 def pauses(tries):
-    return [Retry(attempts=100, **values).pause(tries) for _ in range(300)]
+    return [Retry(tries=100, **values).pause(tries) for _ in range(300)]
 """
 """Of 300 random pauses, some are in the lowest fifth, and some in the highest one."""
 
@@ -189,10 +189,10 @@ def test_a_try_is_repeated_until_none_is_left(
     return found
     """
     found = call(server, tmp_path, source)
-    server.did += "\nof a task with three attempts, which was handed back six times"
+    server.did += "\nof a task with three tries, whose job was handed back six times"
     states = [state for state, *_ in found]
     cause = "a ConnectionError is worth another try for this task, so the job is "
-    cause += "QUEUED again while `tries` is smaller than retry.attempts"
+    cause += "QUEUED again while `tries` is smaller than retry.tries"
     if states == ["dead"] * 3:
         cause = "a job that was handed back, or whose worker was killed, has not "
         cause += "failed by that. Count its `tries`, and not the attempts of its claim"
@@ -234,7 +234,7 @@ def test_only_some_errors_are_worth_another_try(
     with server.likely("retry.worth(error) says whether another try makes sense"):
         assert first == "queued", "after a ConnectionResetError"
     with server.likely(
-        "this error is none of retry.on, or the task has a single attempt, so the job "
+        "this error is none of retry.on, or the task has a single try, so the job "
         "has failed. It isn't tried again, and it isn't dead, which a job is that has "
         "had all of its tries: see retry.worth(error)"
     ):
@@ -243,7 +243,7 @@ def test_only_some_errors_are_worth_another_try(
 
 @pytest.mark.todo("9.2")
 def test_a_flaky_task_succeeds(server: AppServer) -> None:
-    """A flaky task succeeds on its third attempt, and its job keeps both errors."""
+    """A flaky task succeeds on its third try, and its job keeps both errors."""
     uid = server.post("flaky")
     details = server.details(uid)
     with server.likely(
@@ -251,7 +251,7 @@ def test_a_flaky_task_succeeds(server: AppServer) -> None:
         "while there are tries left"
     ):
         assert details["state"] == "succeeded", details
-    assert details["result"] == "attempt 3 worked"
+    assert details["result"] == "try 3 worked"
     assert details["attempts"] == 3
     with server.likely("each outcome has its error, also if the job is queued again"):
         errors = [(e["type"], e["attempt"]) for e in details["failures"]]
@@ -270,7 +270,7 @@ def test_a_hopeless_job_is_dead(server: AppServer) -> None:
         assert (details["state"], details["attempts"]) == ("dead", 3), details
     assert len(details["failures"]) == 3
     with server.likely("a dead job shows its last error"):
-        assert details["error"]["message"].startswith("attempt 3"), details
+        assert details["error"]["message"].startswith("try 3"), details
         assert details["finished_at"], details
     listed = server.get("/v1/job?state=dead&limit=1").json["jobs"]
     assert listed == [details]
@@ -562,7 +562,7 @@ def test_only_our_own_job_is_put_back(server: AppServer, tmp_path: Path) -> None
 def test_days_of_retries(server: AppServer, tmp_path: Path) -> None:
     """For days, fifty jobs fail again and again, and each has exactly its tries."""
     source = """
-    retry = Retry(attempts=8, first=3600.0, factor=2.0, longest=86400.0)
+    retry = Retry(tries=8, first=3600.0, factor=2.0, longest=86400.0)
     for number in range(50):
         put("probe_tries", run_at=1000.0, kwargs=str(number))
     looks, late, wait = 0, 0, 0.0
@@ -576,7 +576,7 @@ def test_days_of_retries(server: AppServer, tmp_path: Path) -> None:
         outcomes = []
         for claim in claims:
             tries = claim.tries + 1
-            over = tries == retry.attempts
+            over = tries == retry.tries
             state = JobState.DEAD if over else JobState.QUEUED
             pause = 0.0 if over else retry.pause(tries)
             outcomes.append(ended(claim, state, pause=pause))
@@ -627,7 +627,7 @@ def test_a_pause_outlives_all_processes(start: StartServer) -> None:
     details = second.details(uid)
     second.did = "kill -9 of all processes, started the app again, and waited for it"
     assert (details["state"], details["attempts"]) == ("succeeded", 2), details
-    assert details["result"] == "attempt 2 worked"
+    assert details["result"] == "try 2 worked"
     assert details["failures"] == before["failures"]
 
 
