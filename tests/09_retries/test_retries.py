@@ -123,7 +123,8 @@ def test_the_pauses_grow(server: AppServer, tmp_path: Path, factor: float) -> No
     with server.likely(cause):
         for number, longest in enumerate(found):
             tries = number + 1
-            assert 0.8 * most[number] < longest <= most[number], f"after {tries} tries"
+            got = f"pauses of up to {longest:.3g} s after {tries} tries"
+            assert 0.8 * most[number] < longest <= most[number], got
 
 
 @pytest.mark.todo("9.1")
@@ -223,13 +224,15 @@ def test_only_some_errors_are_worth_another_try(
     """An error that would only come again makes the job fail at once."""
     source = """
     errors = "ConnectionResetError", "ValueError", "SystemExit"
-    found = [(await execute("probe_tries", kind=kind))[0] for kind in errors]
-    found.append((await execute("probe_tries", unknown="argument"))[0])
-    found.append((await execute("probe_tries_once", kind="ConnectionError"))[0])
-    found.append((await execute("probe_that_nobody_has_defined"))[0])
+    found = {kind: (await execute("probe_tries", kind=kind))[0] for kind in errors}
+    found["a wrong argument"] = (await execute("probe_tries", unknown="argument"))[0]
+    once = await execute("probe_tries_once", kind="ConnectionError")
+    found["a ConnectionError, with a single try"] = once[0]
+    found["an unknown task"] = (await execute("probe_that_nobody_has_defined"))[0]
     return found
     """
-    first, *others = call(server, tmp_path, source)
+    others = call(server, tmp_path, source)
+    first = others.pop("ConnectionResetError")
     server.did += "\nwhere probe_tries has on=(ConnectionError,)"
     with server.likely("retry.worth(error) says whether another try makes sense"):
         assert first == "queued", "after a ConnectionResetError"
@@ -238,7 +241,8 @@ def test_only_some_errors_are_worth_another_try(
         "has failed. It isn't tried again, and it isn't dead, which a job is that has "
         "had all of its tries: see retry.worth(error)"
     ):
-        assert others == ["failed"] * len(others)
+        for error, state in others.items():
+            assert state == "failed", f"the job is {state} after {error}"
 
 
 @pytest.mark.todo("9.2")
@@ -304,7 +308,9 @@ def test_only_jobs_that_are_due_are_claimed(server: AppServer, tmp_path: Path) -
     if not found[0] or "half" not in found[1]:
         cause = "a job is due as soon as its run_at is reached, so <= and not <"
     with server.likely(cause):
-        assert found == [["now", "also now"], ["half"], ["a second"], []]
+        expected = ["now", "also now"], ["half"], ["a second"], []
+        for seconds, claimed, due in zip((0, 0.4, 1, 60), found, expected, strict=True):
+            assert claimed == due, f"claimed after {seconds} s: {claimed}, due: {due}"
 
 
 @pytest.mark.todo("9.3")
@@ -335,7 +341,7 @@ def test_the_oldest_due_job_is_first(
         "run_at is the place in the line. A job that waits for its second try "
         "shouldn't get ahead of one that has been due for longer: ORDER BY run_at, seq"
     ):
-        assert found == ["a", "old", "older", "b", "c", "d", "e"]
+        assert " ".join(found) == "a old older b c d e"
 
 
 @pytest.mark.todo("9.3")
@@ -655,8 +661,11 @@ def test_work_that_takes_too_long_is_interrupted(
         "Raise one that says that the task took too long"
     ):
         assert message not in ("", "TimeoutError()")
-    with server.likely("a task that is done in time isn't interrupted"):
-        assert punctual == ["succeeded", None, "in time"]
+    cause = "a task that is done in time isn't interrupted"
+    if punctual == ["succeeded", None, None]:
+        cause = "the job has lost the result of its task, so return it"
+    with server.likely(cause):
+        assert punctual == ["succeeded", None, "in time"], punctual
 
 
 @pytest.mark.todo("9.6")
@@ -744,7 +753,11 @@ def test_a_thread_is_interrupted(server: AppServer, tmp_path: Path) -> None:
     await became(lambda: threads.keys() <= ends.keys(), 20)
     return ends
     """
-    ends = call(server, tmp_path, source)
+    with server.likely(
+        "if it is an ArgumentError, ctypes doesn't know what to make of a value. Pass "
+        "the ident as a ctypes.c_ulong, and the class as a ctypes.py_object"
+    ):
+        ends = call(server, tmp_path, source)
     with server.likely(
         "the other thread has done nothing wrong. It is the thread's own ident that "
         "says which one to interrupt"
@@ -850,10 +863,10 @@ def test_a_failed_job_is_queued_again(server: AppServer, tmp_path: Path) -> None
         "only a job that is failed or dead is queued again. Others wait, run or have "
         "succeeded, so running them once more would do harm: AND state IN (...)"
     ):
-        assert same == ["queued", "running", "succeeded"]
+        assert " ".join(same) == "queued running succeeded"
     with server.likely("the result for each job is whether its own row was changed"):
         expected = {name: name in ("failed", "dead") for name in retried}
-        assert retried == expected
+        assert retried == expected, retried
     for name in ("failed", "dead"):
         state, attempt, left, run_at, started_at, finished_at, error = found[name]
         assert state == "queued"
