@@ -57,10 +57,10 @@ class Job:
         retry = getattr(Task.registry.get(claim.task), "retry", Retry())
         outcome = Outcome(claim.seq, claim.attempt, JobState.FAILED)
         outcome.error = encode(describe(error))
-        # TODO 9.2: some errors are gone a moment later. So if `retry` says that this one
-        # is worth another try, queue the job again, after the `pause` that `retry` asks
-        # for. If it has had all of its tries, it is dead. Any other error would only
-        # come again, so then the job stays failed.
+        # TODO 9.2: some errors are gone a moment later. So if `retry` says that this
+        # one is worth another try, queue the job again, after the `pause` that `retry`
+        # asks for. If it has had all of its tries, it is dead. Any other error would
+        # only come again, so then the job stays failed.
         return outcome
 
     async def _call(self) -> Any:
