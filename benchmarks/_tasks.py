@@ -23,7 +23,7 @@ class Failing(Task):
     """Fails, and is tried again about a second later, for a minute and a half."""
 
     name = "failing"
-    retry = Retry(attempts=100, first=2.0, factor=1.0)
+    retry = Retry(tries=100, first=2.0, factor=1.0)
 
     async def run(self) -> None:
         """Raise an exception."""

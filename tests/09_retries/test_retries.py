@@ -99,7 +99,7 @@ def make_due(server: AppServer) -> None:
 
 MANY = """
 def pauses(tries):
-    return [Retry(attempts=100, **values).pause(tries) for _ in range(300)]
+    return [Retry(tries=100, **values).pause(tries) for _ in range(300)]
 """
 """Of 300 random pauses, some are in the lowest fifth, and some in the highest one."""
 
@@ -123,7 +123,8 @@ def test_the_pauses_grow(server: AppServer, tmp_path: Path, factor: float) -> No
     with server.likely(cause):
         for number, longest in enumerate(found):
             tries = number + 1
-            assert 0.8 * most[number] < longest <= most[number], f"after {tries} tries"
+            got = f"pauses of up to {longest:.3g} s after {tries} tries"
+            assert 0.8 * most[number] < longest <= most[number], got
 
 
 @pytest.mark.todo("9.1")
@@ -189,10 +190,10 @@ def test_a_try_is_repeated_until_none_is_left(
     return found
     """
     found = call(server, tmp_path, source)
-    server.did += "\nof a task with three attempts, which was handed back six times"
+    server.did += "\nof a task with three tries, whose job was handed back six times"
     states = [state for state, *_ in found]
     cause = "a ConnectionError is worth another try for this task, so the job is "
-    cause += "QUEUED again while `tries` is smaller than retry.attempts"
+    cause += "QUEUED again while `tries` is smaller than retry.tries"
     if states == ["dead"] * 3:
         cause = "a job that was handed back, or whose worker was killed, has not "
         cause += "failed by that. Count its `tries`, and not the attempts of its claim"
@@ -223,27 +224,30 @@ def test_only_some_errors_are_worth_another_try(
     """An error that would only come again makes the job fail at once."""
     source = """
     errors = "ConnectionResetError", "ValueError", "SystemExit"
-    found = [(await execute("probe_tries", kind=kind))[0] for kind in errors]
-    found.append((await execute("probe_tries", unknown="argument"))[0])
-    found.append((await execute("probe_tries_once", kind="ConnectionError"))[0])
-    found.append((await execute("probe_that_nobody_has_defined"))[0])
+    found = {kind: (await execute("probe_tries", kind=kind))[0] for kind in errors}
+    found["a wrong argument"] = (await execute("probe_tries", unknown="argument"))[0]
+    once = await execute("probe_tries_once", kind="ConnectionError")
+    found["a ConnectionError, with a single try"] = once[0]
+    found["an unknown task"] = (await execute("probe_that_nobody_has_defined"))[0]
     return found
     """
-    first, *others = call(server, tmp_path, source)
+    others = call(server, tmp_path, source)
+    first = others.pop("ConnectionResetError")
     server.did += "\nwhere probe_tries has on=(ConnectionError,)"
     with server.likely("retry.worth(error) says whether another try makes sense"):
         assert first == "queued", "after a ConnectionResetError"
     with server.likely(
-        "this error is none of retry.on, or the task has a single attempt, so the job "
+        "this error is none of retry.on, or the task has a single try, so the job "
         "has failed. It isn't tried again, and it isn't dead, which a job is that has "
         "had all of its tries: see retry.worth(error)"
     ):
-        assert others == ["failed"] * len(others)
+        for error, state in others.items():
+            assert state == "failed", f"the job is {state} after {error}"
 
 
 @pytest.mark.todo("9.2")
 def test_a_flaky_task_succeeds(server: AppServer) -> None:
-    """A flaky task succeeds on its third attempt, and its job keeps both errors."""
+    """A flaky task succeeds on its third try, and its job keeps both errors."""
     uid = server.post("flaky")
     details = server.details(uid)
     with server.likely(
@@ -251,7 +255,7 @@ def test_a_flaky_task_succeeds(server: AppServer) -> None:
         "while there are tries left"
     ):
         assert details["state"] == "succeeded", details
-    assert details["result"] == "attempt 3 worked"
+    assert details["result"] == "try 3 worked"
     assert details["attempts"] == 3
     with server.likely("each outcome has its error, also if the job is queued again"):
         errors = [(e["type"], e["attempt"]) for e in details["failures"]]
@@ -270,7 +274,7 @@ def test_a_hopeless_job_is_dead(server: AppServer) -> None:
         assert (details["state"], details["attempts"]) == ("dead", 3), details
     assert len(details["failures"]) == 3
     with server.likely("a dead job shows its last error"):
-        assert details["error"]["message"].startswith("attempt 3"), details
+        assert details["error"]["message"].startswith("try 3"), details
         assert details["finished_at"], details
     listed = server.get("/v1/job?state=dead&limit=1").json["jobs"]
     assert listed == [details]
@@ -304,7 +308,9 @@ def test_only_jobs_that_are_due_are_claimed(server: AppServer, tmp_path: Path) -
     if not found[0] or "half" not in found[1]:
         cause = "a job is due as soon as its run_at is reached, so <= and not <"
     with server.likely(cause):
-        assert found == [["now", "also now"], ["half"], ["a second"], []]
+        expected = ["now", "also now"], ["half"], ["a second"], []
+        for seconds, claimed, due in zip((0, 0.4, 1, 60), found, expected, strict=True):
+            assert claimed == due, f"claimed after {seconds} s: {claimed}, due: {due}"
 
 
 @pytest.mark.todo("9.3")
@@ -335,7 +341,7 @@ def test_the_oldest_due_job_is_first(
         "run_at is the place in the line. A job that waits for its second try "
         "shouldn't get ahead of one that has been due for longer: ORDER BY run_at, seq"
     ):
-        assert found == ["a", "old", "older", "b", "c", "d", "e"]
+        assert " ".join(found) == "a old older b c d e"
 
 
 @pytest.mark.todo("9.3")
@@ -562,7 +568,7 @@ def test_only_our_own_job_is_put_back(server: AppServer, tmp_path: Path) -> None
 def test_days_of_retries(server: AppServer, tmp_path: Path) -> None:
     """For days, fifty jobs fail again and again, and each has exactly its tries."""
     source = """
-    retry = Retry(attempts=8, first=3600.0, factor=2.0, longest=86400.0)
+    retry = Retry(tries=8, first=3600.0, factor=2.0, longest=86400.0)
     for number in range(50):
         put("probe_tries", run_at=1000.0, kwargs=str(number))
     looks, late, wait = 0, 0, 0.0
@@ -576,7 +582,7 @@ def test_days_of_retries(server: AppServer, tmp_path: Path) -> None:
         outcomes = []
         for claim in claims:
             tries = claim.tries + 1
-            over = tries == retry.attempts
+            over = tries == retry.tries
             state = JobState.DEAD if over else JobState.QUEUED
             pause = 0.0 if over else retry.pause(tries)
             outcomes.append(ended(claim, state, pause=pause))
@@ -627,7 +633,7 @@ def test_a_pause_outlives_all_processes(start: StartServer) -> None:
     details = second.details(uid)
     second.did = "kill -9 of all processes, started the app again, and waited for it"
     assert (details["state"], details["attempts"]) == ("succeeded", 2), details
-    assert details["result"] == "attempt 2 worked"
+    assert details["result"] == "try 2 worked"
     assert details["failures"] == before["failures"]
 
 
@@ -655,8 +661,11 @@ def test_work_that_takes_too_long_is_interrupted(
         "Raise one that says that the task took too long"
     ):
         assert message not in ("", "TimeoutError()")
-    with server.likely("a task that is done in time isn't interrupted"):
-        assert punctual == ["succeeded", None, "in time"]
+    cause = "a task that is done in time isn't interrupted"
+    if punctual == ["succeeded", None, None]:
+        cause = "the job has lost the result of its task, so return it"
+    with server.likely(cause):
+        assert punctual == ["succeeded", None, "in time"], punctual
 
 
 @pytest.mark.todo("9.6")
@@ -744,7 +753,11 @@ def test_a_thread_is_interrupted(server: AppServer, tmp_path: Path) -> None:
     await became(lambda: threads.keys() <= ends.keys(), 20)
     return ends
     """
-    ends = call(server, tmp_path, source)
+    with server.likely(
+        "if it is an ArgumentError, ctypes doesn't know what to make of a value. Pass "
+        "the ident as a ctypes.c_ulong, and the class as a ctypes.py_object"
+    ):
+        ends = call(server, tmp_path, source)
     with server.likely(
         "the other thread has done nothing wrong. It is the thread's own ident that "
         "says which one to interrupt"
@@ -850,10 +863,10 @@ def test_a_failed_job_is_queued_again(server: AppServer, tmp_path: Path) -> None
         "only a job that is failed or dead is queued again. Others wait, run or have "
         "succeeded, so running them once more would do harm: AND state IN (...)"
     ):
-        assert same == ["queued", "running", "succeeded"]
+        assert " ".join(same) == "queued running succeeded"
     with server.likely("the result for each job is whether its own row was changed"):
         expected = {name: name in ("failed", "dead") for name in retried}
-        assert retried == expected
+        assert retried == expected, retried
     for name in ("failed", "dead"):
         state, attempt, left, run_at, started_at, finished_at, error = found[name]
         assert state == "queued"

@@ -29,7 +29,7 @@ class Tries(Task):
     """Raises what it is told to, and has three tries if it is a ConnectionError."""
 
     name = "probe_tries"
-    retry = Asked(attempts=3, on=(ConnectionError,))
+    retry = Asked(tries=3, on=(ConnectionError,))
 
     async def run(self, kind: str) -> None:
         """Raise the exception of that name."""
@@ -50,20 +50,20 @@ class Pauses(Task):
     """Works when it is tried for the second time, which takes a while."""
 
     name = "probe_pauses"
-    retry = Retry(attempts=2, first=LONG, longest=LONG)
+    retry = Retry(tries=2, first=LONG, longest=LONG)
 
     async def run(self) -> str:
         """Fail at the first try."""
-        if self.attempt == 1:
+        if self.try_number == 1:
             raise ConnectionError("on purpose")
-        return f"attempt {self.attempt} worked"
+        return f"try {self.try_number} worked"
 
 
 class Recovers(Task):
     """Fails until a test has made what it needs, and is tried twice, without delay."""
 
     name = "probe_recovers"
-    retry = Retry(attempts=2, first=0.0)
+    retry = Retry(tries=2, first=0.0)
 
     async def run(self, needs: str) -> str:
         """Fail unless there is a file of that name."""
@@ -77,7 +77,7 @@ class Endless(Task):
 
     name = "probe_endless"
     limit = 0.05
-    retry = Retry(attempts=2, first=0.0)
+    retry = Retry(tries=2, first=0.0)
 
     async def run(self) -> str:
         """Sleep for many times the limit."""

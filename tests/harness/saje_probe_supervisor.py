@@ -132,7 +132,7 @@ class Watched:
         self.supervisor = Supervisor(*parts)
         module: Any = saje.supervisor
         module.time = SimpleNamespace(monotonic=lambda: self.now)
-        module.AGAIN, module.LOOK = Pauses(attempts=100), 0.0
+        module.AGAIN, module.LOOK = Pauses(tries=100), 0.0
 
     async def look(self, *events: Callable[[], object]) -> None:
         """Let the supervisor look at the processes, once after each event."""

@@ -36,7 +36,7 @@ from saje.task import Task
 HOUR = 3600.0
 STEP = 5.0  # seconds
 LEASE = 15.0
-TRIES = Retry(attempts=3, first=60.0)
+TRIES = Retry(tries=3, first=60.0)
 
 
 class Minutely(Task):
@@ -140,7 +140,7 @@ class Day:
         if self.chance.random() < 0.25:
             tries = claim.tries + 1
             end.state, end.result, end.error = JobState.DEAD, None, '{"type": "Bad"}'
-            if tries < TRIES.attempts:
+            if tries < TRIES.tries:
                 end.state, end.pause = JobState.QUEUED, TRIES.pause(tries)
         return end
 
@@ -189,7 +189,7 @@ def main(hours: float = 24, seed: int = 1) -> list[str]:
     ]
     unfinished = sum(states.values()) - states["succeeded"] - states["dead"]
     wrong += [f"{unfinished} jobs have not ended"] if unfinished else []
-    wrong += [f"a job has had {tries} tries"] if tries > TRIES.attempts else []
+    wrong += [f"a job has had {tries} tries"] if tries > TRIES.tries else []
     print(
         f"{hours:g} hours in {time.monotonic() - began:.1f} s: {evening}, "
         f"{dict(states)}, most crashes of a job: {crashes}"

@@ -56,10 +56,10 @@ class Flaky(Task):
     """Fails a few times, as a service does that can't be reached for a while."""
 
     name = "flaky"
-    retry = Retry(attempts=3, first=0.5, on=(ConnectionError,))
+    retry = Retry(tries=3, first=0.5, on=(ConnectionError,))
 
     def run(self, failures: int = 2) -> str:
-        """Fail so many times, and then return which attempt it was."""
-        if self.attempt <= failures:
-            raise ConnectionError(f"attempt {self.attempt}: nobody answers")
-        return f"attempt {self.attempt} worked"
+        """Fail so many times, and then return which try it was."""
+        if self.try_number <= failures:
+            raise ConnectionError(f"try {self.try_number}: nobody answers")
+        return f"try {self.try_number} worked"

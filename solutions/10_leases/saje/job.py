@@ -59,7 +59,7 @@ class Job:
         outcome.error = encode(describe(error))
         if not retry.worth(error):
             return outcome
-        if tries < retry.attempts:
+        if tries < retry.tries:
             outcome.state, outcome.pause = JobState.QUEUED, retry.pause(tries)
         else:
             outcome.state = JobState.DEAD
@@ -70,7 +70,7 @@ class Job:
         if name not in Task.registry:
             raise LookupError(f"There is no task {name!r}.")
         task = Task.registry[name]()
-        task.attempt = self.claim.tries + 1
+        task.try_number = self.claim.tries + 1
         if inspect.iscoroutinefunction(task.run):
             return await self._limited(task.run(**kwargs), task.limit)
         async with _slots:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 class Retry:
     """How often a task may fail, and how long to wait until the next try."""
 
-    attempts: int = 1
+    tries: int = 1
     """How many tries a job has in all."""
     first: float = 1.0
     """Seconds that the pause after the first try may last."""
@@ -25,8 +25,8 @@ class Retry:
         Raises:
             ValueError: One of them can't be used.
         """
-        if not 1 <= self.attempts <= 100:
-            raise ValueError(f"attempts must be from 1 to 100, not {self.attempts}")
+        if not 1 <= self.tries <= 100:
+            raise ValueError(f"tries must be from 1 to 100, not {self.tries}")
         if not (self.first >= 0 and self.longest >= 0 and 1 <= self.factor <= 100):
             raise ValueError(
                 "first and longest can't be negative, and factor must be from 1 to 100"
@@ -34,7 +34,7 @@ class Retry:
 
     def worth(self, error: BaseException) -> bool:
         """Return whether another try is worth it after this error."""
-        return self.attempts > 1 and isinstance(error, self.on)
+        return self.tries > 1 and isinstance(error, self.on)
 
     def pause(self, tries: int) -> float:
         """Return how many seconds to wait before the next try.

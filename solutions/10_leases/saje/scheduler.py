@@ -197,7 +197,7 @@ class Scheduler:
         """Interrupt all jobs, because others have them by now."""
         if self.jobs:
             count = len(self.jobs)
-            logger.error("The lease was over, so others have the jobs: %d", count)
+            logger.error("The lease was lost, so others have the jobs: %d", count)
         for task, job in self.jobs.items():
             job.interrupted = True
             task.cancel()

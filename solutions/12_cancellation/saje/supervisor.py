@@ -19,7 +19,7 @@ from saje.worker import worker_name
 LOOK = 0.1
 """Seconds between two looks at the processes."""
 
-AGAIN = Retry(attempts=100, first=0.2, longest=10.0)
+AGAIN = Retry(tries=100, first=0.2, longest=10.0)
 """The pauses before a process that keeps dying is started once more."""
 
 WHILE = 60.0

@@ -57,8 +57,8 @@ class Job:
         retry = getattr(Task.registry.get(claim.task), "retry", Retry())
         outcome = Outcome(claim.seq, claim.attempt, JobState.FAILED)
         outcome.error = encode(describe(error))
-        # TODO 9.2: an error of a moment may be gone at the next try. So if `retry` says
-        # that this one is worth it, queue the job again, after the `pause` that `retry`
+        # TODO 9.2: some errors are gone a moment later. So if `retry` says that this
+        # one is worth another try, queue the job again, after the `pause` that `retry`
         # asks for. If it has had all of its tries, it is dead. Any other error would
         # only come again, so then the job stays failed.
         return outcome
@@ -68,7 +68,7 @@ class Job:
         if name not in Task.registry:
             raise LookupError(f"There is no task {name!r}.")
         task = Task.registry[name]()
-        task.attempt = self.claim.tries + 1
+        task.try_number = self.claim.tries + 1
         if inspect.iscoroutinefunction(task.run):
             return await self._limited(task.run(**kwargs), task.limit)
         async with _slots:

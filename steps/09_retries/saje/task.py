@@ -24,8 +24,8 @@ class Task(ABC):
     limit: ClassVar[float | None] = None
     """How many seconds a try may take."""
 
-    attempt: int = 1
-    """Which try this is. The job sets it before it calls `run`."""
+    try_number: int = 1
+    """Which try this is. It starts over when somebody retries the job by hand."""
 
     def __init_subclass__(cls) -> None:
         """Register the subclass.

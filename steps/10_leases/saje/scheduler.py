@@ -182,19 +182,19 @@ class Scheduler:
 
     async def _beat(self) -> None:
         """Extend our lease, and take the jobs of those workers that have none."""
-        # TODO 10.4: beat. If our lease was over, give up our jobs right then, because
-        # after the beat this worker may claim others, which it has to keep. Then reap.
-        # If that has taken jobs back, log how many, and ring, because a worker may be
-        # idle. While the store can't be used, log that the lease was not extended, and
-        # leave it at that, because the next beat comes soon.
+        # TODO 10.4: beat. If that returns False, our lease was lost, so give up our
+        # jobs right then, because after the beat this worker may claim others, which it
+        # has to keep. Then reap. If that has taken jobs back, log how many, and ring,
+        # because a worker may be idle. While the store can't be used, log that the
+        # lease was not extended, and return, because the next beat comes soon.
 
     def _give_up(self) -> None:
         """Interrupt all jobs, because others have them by now."""
         if self.jobs:
             count = len(self.jobs)
-            logger.error("The lease was over, so others have the jobs: %d", count)
+            logger.error("The lease was lost, so others have the jobs: %d", count)
         # TODO 10.5: cancel all jobs, because their work is done elsewhere by now. Mark
-        # each as interrupted before that, so that it isn't taken for one that failed.
+        # each as interrupted as well, so that it isn't taken for one that failed.
 
     async def _prune(self) -> None:
         """Forget old jobs."""

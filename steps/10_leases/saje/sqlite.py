@@ -180,10 +180,10 @@ def beat(
 ) -> list[bool]:
     """Extend leases, and return for each whether there was one. See Backend.beat."""
     # TODO 10.1: let each worker's lease end so many seconds from now, and return for
-    # each whether its row was there, because that is how a worker learns that it has
-    # lost its jobs. If the row wasn't there, add one. Before that, queue the jobs that
-    # still run under its name. It has claimed them without a lease, and will give them
-    # up together with the others.
+    # each whether its row was there. As long as it is, nobody has taken the jobs. If it
+    # wasn't, add one. Before that, queue the jobs that still run under the worker's
+    # name. It has claimed them without a lease, and will give them up together with the
+    # others.
     return [True for _ in beats]
 
 
@@ -199,8 +199,9 @@ def reap(
 ) -> list[int]:
     """Take the jobs back from workers without a lease. See Backend.reap."""
     # TODO 10.3: remove the workers whose lease is over, so that they find out if they
-    # are still alive. Then queue each running job again whose worker isn't there. The
-    # first call of a batch finds all of these jobs, so the result of the others is 0.
+    # are still alive. Then queue each running job again whose worker isn't there, and
+    # make it FRESH. It keeps its place in the line. The first call of a batch finds all
+    # of these jobs, so the result of the others is 0.
     return [0 for _ in calls]
 
 

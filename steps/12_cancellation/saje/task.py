@@ -33,8 +33,8 @@ class Task(ABC):
     cron: ClassVar[str | None] = None
     """Makes a job at each time that this expression names, in UTC. See cron(8)."""
 
-    attempt: int = 1
-    """Which try this is. The job sets it before it calls `run`."""
+    try_number: int = 1
+    """Which try this is. It starts over when somebody retries the job by hand."""
 
     def __init_subclass__(cls) -> None:
         """Register the subclass.
