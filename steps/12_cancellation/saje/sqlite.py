@@ -331,11 +331,11 @@ def add_slot(
 ) -> list[bool]:
     """Insert the jobs of slots that have none. See Backend.add_slot."""
     # TODO 12.8: all workers call this for the same slots, so insert the job only if you
-    # could insert the slot. If the task has no slot at all yet, it is new, and this
-    # slot was over before anybody had written it. Then insert the slot alone. When a
-    # slot is new, remove those of its task that are SLOTS_KEPT older. But keep the one
-    # before it, however old it is, because a weekly task would run twice if the clock
-    # were set back by a second.
+    # could insert the slot. A task that has no slot at all yet is new, and may not have
+    # been there when this slot was due, so insert the slot alone. When a slot gets a
+    # job, remove those of its task that are SLOTS_KEPT older than this one. But keep
+    # the one before it, however old it is, because a weekly task would run twice if the
+    # clock were set back by a second.
     return [False for _ in slots]
 
 
