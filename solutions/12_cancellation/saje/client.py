@@ -4,6 +4,8 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
+import ujson
+
 from saje.backend import Backend
 from saje.model import JobDetails, JobState, NewJob, encode, new_uid
 from saje.wake import Bell
@@ -91,6 +93,10 @@ class SajeClient:
 
 
 def digest(job: NewJob) -> str:
-    """Return what is the same for two jobs that differ in their uid and key alone."""
-    asked = encode([job.task, job.kwargs, job.delay, job.priority])
-    return sha256(asked.encode()).hexdigest()
+    """Return what is the same for two jobs that differ in their uid and key alone.
+
+    The order of the names in their kwargs doesn't make a difference.
+    """
+    asked = [job.task, ujson.loads(job.kwargs), float(job.delay), float(job.priority)]
+    text = ujson.dumps(asked, sort_keys=True)
+    return sha256(text.encode()).hexdigest()

@@ -59,11 +59,13 @@ SUSPECT = """
     ORDER BY run_at, seq LIMIT 1
 """
 """Selects a suspect, which is a job that may be the one that kills its workers. Each
-worker has only one of them at a time. So a job that only ran beside the one to blame
-may have been in two of its crashes, but it isn't in the third."""
+worker has only one of them at a time. So if one job is to blame, a job that only ran
+beside it may have been in two of its crashes, but it isn't in the third."""
 
 MAX_CRASHES = 3
-"""How often its worker has to die under a job that is taken to be the reason for it."""
+"""How often its worker has to die under a job that is taken to be the reason for it. A
+worker that is frozen or blocked until its lease ends counts as well, because nobody can
+tell the difference."""
 
 Clock = Callable[[], float]
 """Returns the seconds since some time in the past. Tests can pass clocks of their own.
@@ -267,7 +269,7 @@ def reap(
     """Take the jobs back from workers without a lease. See Backend.reap."""
     db.execute("DELETE FROM workers WHERE alive_until < ?", (monotonic(),))
     dismiss(db, [name for dead in calls for name in dead])
-    message = f"its worker died {MAX_CRASHES} times"
+    message = f"its worker died or froze {MAX_CRASHES} times"
     error = encode({"type": "WorkerDied", "message": message})
     lost = db.execute(
         f"""

@@ -50,11 +50,13 @@ more crashes is a suspect."""
 # if the worker that claims, which is :worker, runs a suspect already.
 SUSPECT = "SELECT seq FROM jobs WHERE state = 'queued' AND crashes > 1"
 """Selects a suspect, which is a job that may be the one that kills its workers. Each
-worker has only one of them at a time. So a job that only ran beside the one to blame
-may have been in two of its crashes, but it isn't in the third."""
+worker has only one of them at a time. So if one job is to blame, a job that only ran
+beside it may have been in two of its crashes, but it isn't in the third."""
 
 MAX_CRASHES = 3
-"""How often its worker has to die under a job that is taken to be the reason for it."""
+"""How often its worker has to die under a job that is taken to be the reason for it. A
+worker that is frozen or blocked until its lease ends counts as well, because nobody can
+tell the difference."""
 
 Clock = Callable[[], float]
 """Returns the seconds since some time in the past. Tests can pass clocks of their own.
@@ -227,7 +229,7 @@ def reap(
     """Take the jobs back from workers without a lease. See Backend.reap."""
     db.execute("DELETE FROM workers WHERE alive_until < ?", (monotonic(),))
     dismiss(db, [name for dead in calls for name in dead])
-    message = f"its worker died {MAX_CRASHES} times"
+    message = f"its worker died or froze {MAX_CRASHES} times"
     error = encode({"type": "WorkerDied", "message": message})
     # TODO 11.4: a job that kills each worker which runs it must not come back forever.
     # So count a crash for each job that you queue again. A job that has MAX_CRASHES by

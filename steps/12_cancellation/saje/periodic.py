@@ -21,6 +21,6 @@ def latest_slot(task: type[Task], now: float) -> float | None:
     """
     # TODO 12.7: workers don't look at the same moment, so don't count from `now`. For a
     # task with `every`, the slots are the multiples of that many seconds. For one with
-    # `cron`, CronSim finds them: an expression names whole minutes, so search backwards
-    # from the end of this minute.
+    # `cron`, CronSim(..., reverse=True) finds them, latest first. An expression names
+    # whole minutes, so search backwards from the end of this minute.
     return None
