@@ -10,6 +10,7 @@ import pytest
 from app_server import AppServer
 
 SLOTS = 8  # of each worker
+RESTART = 20.0  # seconds, on a quiet machine, for a process and what it needs
 SETTINGS = {"SAJE_WORKERS": 2, "SAJE_CONCURRENCY": SLOTS}
 WORKERS = ["Sanic-SajeWorker-0", "Sanic-SajeWorker-1"]
 
@@ -291,13 +292,16 @@ def test_a_killed_worker_comes_back(server: AppServer, tmp_path: Path) -> None:
             server.until(
                 lambda: server.details(uid, ended=False)["attempts"] == 2,
                 "the job runs once more",
+                RESTART,
             )
         server.did = f"kill -9 {pid}, which is {name}"
         with server.likely(
             "nobody starts it again, or Sanic's manager doesn't understand the message"
         ):
             server.until(
-                lambda: is_replaced(server, name, pid), f"another process as {name}"
+                lambda: is_replaced(server, name, pid),
+                f"another process as {name}",
+                RESTART,
             )
     finally:
         gate.touch()
@@ -317,7 +321,9 @@ def test_a_killed_server_comes_back(server: AppServer, tmp_path: Path) -> None:
         "Sanic doesn't start any process again that has died, not even a server"
     ):
         server.until(
-            lambda: is_replaced(server, name, pid), f"another process as {name}"
+            lambda: is_replaced(server, name, pid),
+            f"another process as {name}",
+            RESTART,
         )
     assert server.get("/v1/info").status == 200
 
@@ -556,6 +562,7 @@ def test_a_poisonous_job_beside_others(server: AppServer, tmp_path: Path) -> Non
                         server.details(poison, ended=False)["attempts"] >= at_least
                     ),
                     f"attempt {attempts} of the poisonous job",
+                    RESTART,
                 )
         job = server.details(poison)
     finally:
@@ -653,7 +660,9 @@ def test_a_stuck_worker_is_replaced(server: AppServer, tmp_path: Path) -> None:
     server.did = f"POST of a job that {name} can't end, although its time is up"
     with server.likely("the worker has to stop, and then it is started again"):
         server.until(
-            lambda: is_replaced(server, name, pid), f"another process as {name}"
+            lambda: is_replaced(server, name, pid),
+            f"another process as {name}",
+            RESTART,
         )
     uid = server.post("probe_says", text="It works again.")
     assert server.details(uid)["state"] == "succeeded"
@@ -706,6 +715,7 @@ def test_a_restart_is_shown(server: AppServer) -> None:
     server.until(
         lambda: is_replaced(server, name, before[name]["pid"]),
         f"another process as {name}",
+        RESTART,
     )
     after = server.info()["workers"]
     server.did += "\ncurl /v1/info"

@@ -41,7 +41,7 @@ STACK = 0.5  # seconds until a process has printed its stack
 WAIT = 8.0  # seconds for anything else to happen, on a quiet machine
 ANSWER = 30.0  # seconds until there is an answer
 EXIT = 20.0  # seconds until the app has exited
-WAIT_AGAIN = 2.0  # the same, once something of this app did not happen
+IMPATIENCE = 0.25  # that part of all limits, once something did not happen
 DRAIN = 1.5  # seconds: SAJE_DRAIN on a quiet machine
 SLOWEST = 10.0  # times longer that the drain may be
 NOT_YET = (httpx.HTTPError, HTTPException, KeyError, OSError, ValueError)
@@ -62,8 +62,8 @@ class Overslept(Checkpoint):
 class AppProcess:
     """The app: its main process, all processes below it, and its log."""
 
-    patience = WAIT
-    """Seconds to wait for anything, for every server of this run."""
+    patience = 1.0
+    """What every limit of this run is multiplied by."""
 
     def __init__(
         self,
@@ -313,7 +313,7 @@ class AppProcess:
         Raises:
             Checkpoint: It did not become true in time.
         """
-        limit = min(seconds or WAIT, AppProcess.patience) * self._boot_took
+        limit = (seconds or WAIT) * AppProcess.patience * self._boot_took
         began, watch = time.monotonic(), Watch(self._at_start)
         last: Any = None
         while watch.seconds < limit:
@@ -330,7 +330,7 @@ class AppProcess:
                 break
             watch.pause()
         # A learner's hang costs seconds, so after the first one the others wait less.
-        AppProcess.patience = WAIT_AGAIN
+        AppProcess.patience = IMPATIENCE
         got = f"nothing of it within {time.monotonic() - began:.1f} s"
         if self._worker_died():
             got = "nothing of it, and the worker has exited although nobody asked it to"
