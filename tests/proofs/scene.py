@@ -24,7 +24,11 @@ from workshop.core.steps import Repository, Step
 from workshop.learner import serving
 
 PORT = str(serving.PORT)
-PRELOAD = {"SAJE_PROBE_PRELOAD": "1"} if os.name == "posix" else {}
+UNUSED = ("OAS", "HTTP_AUTO_HEAD", "HTTP_AUTO_OPTIONS", "CORS", "TOUCHUP")
+"""Settings of Sanic and its extensions that cost CPU time at the start of a server, and
+that no suite and no lesson needs."""
+PRELOAD = {f"SANIC_{name}": "false" for name in UNUSED}
+PRELOAD |= {"SAJE_PROBE_PRELOAD": "1"} if os.name == "posix" else {}
 """Makes each boot of a test cheaper (see tests/harness/preloaded.py)."""
 READY = "Worker ready ["
 WORKER_READY = "SAJE worker ready ["
