@@ -128,6 +128,23 @@ def test_jobs_of_a_dead_process_are_taken_back(
     assert rings == 1, "the bell has to wake a worker for the jobs that were taken back"
 
 
+@pytest.mark.todo("11.1")
+def test_a_death_that_nobody_saw_coming(server: AppServer, tmp_path: Path) -> None:
+    """A process that dies at once after its restart has died once more."""
+    source = """
+    process = FakeProcess("Sanic-SajeWorker-0", 4711)
+    watched = Watched(process)
+    def restarted_and_dead():
+        process.pid = 4712
+        process.die()
+    await watched.look(process.die, lambda: None, restarted_and_dead, lambda: None)
+    return watched.backend.dead
+    """
+    dead = call(server, tmp_path, source)
+    with server.likely("its state is FAILED again, although its pid is another one"):
+        assert dead == ["Sanic-SajeWorker-0 [4711]", "Sanic-SajeWorker-0 [4712]"]
+
+
 @pytest.mark.todo("11.2")
 def test_the_pause_gets_longer(server: AppServer, tmp_path: Path) -> None:
     """After its first death a process is started at once, then later each time."""

@@ -49,6 +49,8 @@ class Supervisor:
         self.deaths: dict[str, list[float]] = defaultdict(list)
         self.due: dict[str, float] = {}
         """When each process is started again that has died, in monotonic time."""
+        self.dead: dict[str, int | None] = {}
+        """The pid of the latest death of each process that was noticed."""
 
     def start(self) -> None:
         """Watch from now on."""
@@ -60,8 +62,10 @@ class Supervisor:
             await asyncio.sleep(LOOK)
             for process in list(self.manager.processes):
                 if not (process.restartable and self._is_dead(process)):
-                    self.due.pop(process.name, None)
-                elif process.name not in self.due:
+                    continue
+                # A new one may die so soon that nobody has seen it alive.
+                if self.dead.get(process.name) != process.pid:
+                    self.dead[process.name] = process.pid
                     await self._died(process, backend)
                 elif time.monotonic() >= self.due[process.name]:
                     self._restart(process)
