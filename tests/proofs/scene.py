@@ -24,7 +24,7 @@ from workshop.core.steps import Repository, Step
 from workshop.learner import serving
 
 PORT = str(serving.PORT)
-UNUSED = ("OAS", "HTTP_AUTO_HEAD", "HTTP_AUTO_OPTIONS", "CORS", "TOUCHUP")
+UNUSED = ("OAS", "HTTP_AUTO_HEAD", "HTTP_AUTO_OPTIONS", "CORS")
 """Settings of Sanic and its extensions that cost CPU time at the start of a server, and
 that no suite and no lesson needs."""
 PRELOAD = {f"SANIC_{name}": "false" for name in UNUSED}
