@@ -173,7 +173,9 @@ class Scene:
         if re.match(r"python3? \S+/measure\.py$", line):
             line += f" http://127.0.0.1:{PORT}"
         line = line.replace(f":{PORT}", f":{self.port}")
-        line = re.sub(r"^python3?\b|(?<!\S)\S*\.venv/bin/python\b", python, line)
+        line = re.sub(
+            r"(?:^|(?<=\| ))python3?\b|(?<!\S)\S*\.venv/bin/python\b", python, line
+        )
         shell = shutil.which("sh")
         if shell is None:
             raise Parted("There is no sh: on Windows, install Git, and add its sh.")
