@@ -7,7 +7,7 @@ import signal
 from typing import Any
 
 import pytest
-from rich.table import Table
+from rich.table import Column, Table
 
 from tests.proofs import evenness
 from tests.proofs.running import REPOSITORY, STEPS
@@ -69,7 +69,8 @@ def pytest_terminal_summary(
                     )
     if not cells:
         return
-    matrix = Table("app and suite", *(f"{step.number:02}" for step in STEPS))
+    name = Column("app, suite", no_wrap=True)
+    matrix = Table(name, *(f"{step.number:02}" for step in STEPS))
     for row in sorted(cells):
         matrix.add_row(row, *(cells[row].get(step.number, "") for step in STEPS))
     lines = Table("step", "lines to write", "lines to read")

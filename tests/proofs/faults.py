@@ -114,7 +114,8 @@ def main(rounds: int, seed: int, sync: str = "full") -> int:
                 faults[kind] += 1
                 if kind in ("main", "all") or number % 25 == 24:
                     load.port = None
-                    app.kill_main() if kind == "main" else None
+                    if kind == "main":
+                        app.kill_main()
                     app.kill()
                     app = AppServer(SOLUTION, data, settings=settings)
                 elif kind == "locked":
