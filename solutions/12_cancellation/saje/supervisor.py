@@ -54,7 +54,15 @@ class Supervisor:
 
     def start(self) -> None:
         """Watch from now on."""
-        Thread(target=lambda: asyncio.run(self._watch()), daemon=True).start()
+        Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                asyncio.run(self._watch())
+            except Exception as error:  # without a supervisor nothing would come back
+                logger.error("The supervisor begins once more.", exc_info=error)
+                time.sleep(1)
 
     async def _watch(self) -> None:
         backend = self.open_backend()
