@@ -5,7 +5,6 @@ import re
 import signal
 import uuid
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import dedent
@@ -126,32 +125,6 @@ def test_a_record_is_one_write(server: AppServer, tmp_path: Path) -> None:
     changes = {"task": "hello", "kwargs": {"n": 1}}
     with server.likely("the changes are fields of the record, beside uid and state"):
         assert json.loads(writes[0]) == {"uid": UID, "state": "queued", **changes}
-
-
-@pytest.mark.todo("5.1")
-def test_two_servers_append_at_the_same_time(server: AppServer, tmp_path: Path) -> None:
-    """Two servers that append long records at the same time leave whole lines."""
-    file = tmp_path / "shared.jsonl"
-    source = """
-    backend = FileBackend(file)
-    await backend.store(uuid4(), JobState.QUEUED, task="a", kwargs={"text": "x" * size})
-    """
-
-    def store(number: int) -> None:
-        # The long ones don't fit in any buffer, so they would be written in pieces.
-        call(server, tmp_path, source, file=str(file), size=50_000 * (number % 3))
-
-    with ThreadPoolExecutor(10) as pool:
-        list(pool.map(store, range(60)))
-    server.did = "store() for 60 jobs, in two servers at the same time"
-    # An empty line is fine, because one server saw a half-written line of the other.
-    lines = file.read_bytes().split(b"\n")
-    whole = [line for line in lines if re.fullmatch(rb'\{"uid":[^{}]*\{.*\}\}', line)]
-    with server.likely(
-        "a record is one line of JSON that goes out with its line break in one write()"
-    ):
-        assert len(whole) == 60, f"{len(whole)} whole lines"
-        assert len(list(filter(None, lines))) == 60, f"{len(lines)} lines"
 
 
 @pytest.mark.todo("5.1")
