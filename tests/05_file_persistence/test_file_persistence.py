@@ -273,28 +273,6 @@ def test_a_half_written_line_waits(server: AppServer, tmp_path: Path) -> None:
         assert found == [[0], [], [], [length, 2 * length]]
 
 
-@pytest.mark.todo("5.2")
-def test_what_did_not_end_is_recovered(server: AppServer, tmp_path: Path) -> None:
-    """recover() records as failed what did not end, and only that."""
-    source = "return await backend.recover(), await backend.recover()"
-    uids = [str(uuid.uuid4()) for _ in range(4)]
-    states = ("queued", "running", "succeeded", "failed")
-    lines = [record(uid, "queued", task="hello", kwargs={}) for uid in uids]
-    lines += [record(uid, state) for uid, state in zip(uids, states, strict=True)]
-    # This one was torn right after a brace, so it only looks whole.
-    lines.append(f'{{"uid":"{uids[0]}","state":"succeeded","result":{{"a":1}}\n')
-    counts = call(server, tmp_path, source, text="".join(lines))
-    server.did += f"\nwith this file:\n{''.join(lines)}"
-    with server.likely(NOT_READ_AGAIN):
-        assert counts == [2, 0]
-    text = (tmp_path / "jobs.jsonl").read_text(encoding="utf-8")
-    added = [json.loads(line) for line in text.splitlines()[len(lines) :]]
-    assert {line["uid"] for line in added} == set(uids[:2])
-    for line in added:
-        assert line["state"] == "failed"
-        assert line["error"]["type"] == "Interrupted"
-
-
 @pytest.mark.todo("5.3")
 def test_a_look_up_merges_the_lines(server: AppServer, tmp_path: Path) -> None:
     """fetch() merges the lines of one job, whichever process appended them."""
