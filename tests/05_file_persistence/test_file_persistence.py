@@ -14,8 +14,6 @@ import pytest
 from app_process import Checkpoint
 from app_server import AppServer, StartServer
 
-from workshop.core import processes
-
 UID = "f54e4ca4-9b5b-4a3e-9c7b-5d1a0c0f7d11"
 OTHER = "0b87f3ee-3d9c-4a86-8f0f-2a4f1f0f3c52"
 TORN = f'{{"uid":"{UID}","state":"queued","ta'
@@ -611,35 +609,6 @@ def test_post_says_that_a_job_was_not_accepted(server: AppServer) -> None:
             assert states == expected[broken]
     reply = server.request("POST", "/v1/job", body)
     assert reply.status == 202, reply
-
-
-@pytest.mark.todo("5.4")
-def test_a_job_that_meets_the_end_of_the_queue(start: StartServer) -> None:
-    """If the queue's process has died, POST answers 503, and the app exits."""
-    server = start()
-    _, manager = server.managers()
-    server.worker()
-    server.stopping = True
-    server.main.send_signal(signal.SIGSTOP)  # or it would stop the servers meanwhile
-    try:
-        manager.kill()
-        server.until(lambda: not processes.is_alive(manager), "its Manager is gone")
-        body = {"task": "hello", "kwargs": {"name": "nobody"}}
-        reply = server.request("POST", "/v1/job", body)
-        server.did = f"kill -9 of the Manager that has the queue, then {server.did}"
-        with server.likely("the job was accepted although nobody can run it"):
-            assert reply.status == 503, reply
-        refused = re.findall(r"Job (\S+) was refused", server.logged("was refused"))
-    finally:
-        server.main.send_signal(signal.SIGCONT)
-    with server.likely(
-        "the job still looks queued, although nobody will run it. Record it as failed "
-        "before you let the exception out"
-    ):
-        states = [line["state"] for line in on_file(server, refused[-1])]
-        assert states == ["queued", "failed"]
-    server.ended()
-    server.nothing_left()
 
 
 @pytest.mark.todo("5.5")
