@@ -853,21 +853,6 @@ def test_an_outcome_that_cannot_be_written_is_logged(server: AppServer) -> None:
 
 
 @pytest.mark.todo("5.6")
-def test_a_large_text_goes_through(server: AppServer) -> None:
-    """A text of 500 kB is recorded, queued, counted and answered."""
-    text = " ".join(f"Word{n % 977}, it's | {n % 13}é\n" for n in range(30_000))
-    counts = Counter(re.findall(r"[\w']+", text.lower()))
-    assert len(text.encode()) > 500_000
-    details = server.details(server.post("word_count", text=text))
-    assert details["kwargs"]["text"] == text, str(details)[:300]
-    assert details["result"] == {
-        "words": counts.total(),
-        "distinct": len(counts),
-        "top": [list(pair) for pair in counts.most_common(10)],
-    }
-
-
-@pytest.mark.todo("5.6")
 def test_one_app_at_a_time_uses_the_file(server: AppServer, tmp_path: Path) -> None:
     """Another app on the same file is refused in words, and harms no running job."""
     uid = server.post("hello", seconds=600)
