@@ -265,23 +265,6 @@ def test_a_uid_that_is_taken_is_refused(server: AppServer, tmp_path: Path) -> No
         assert (raised, tasks) == ("ValueError", ["first"])
 
 
-@pytest.mark.todo("6.2")
-def test_two_servers_add_at_the_same_time(server: AppServer, tmp_path: Path) -> None:
-    """Of 60 jobs that two servers add at the same time, none gets lost."""
-    source = """
-    jobs = [NewJob(uuid4(), "hello", "{}") for _ in range(5)]
-    return [uid.hex for uid in await asyncio.gather(*map(backend.add, jobs))]
-    """
-    call(server, tmp_path, "return None")
-    with ThreadPoolExecutor(6) as pool:
-        calls = [pool.submit(call, server, tmp_path, source) for _ in range(12)]
-        added = sorted(uid for each in calls for uid in each.result())
-    found = sorted(row["uid"] for row in call(server, tmp_path, "return rows()"))
-    server.did = "add() for 60 jobs, in two servers at the same time"
-    assert len(found) == 60, f"{len(found)} rows"
-    assert found == added
-
-
 @pytest.mark.todo("6.3")
 def test_the_oldest_are_claimed(server: AppServer, tmp_path: Path) -> None:
     """claim() takes the oldest queued jobs, as many as are wanted, and no others."""
