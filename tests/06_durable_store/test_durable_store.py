@@ -5,7 +5,6 @@ import signal
 import sqlite3
 import uuid
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from textwrap import dedent
@@ -327,24 +326,6 @@ def test_attempts_are_counted(server: AppServer, tmp_path: Path) -> None:
         "attempt = attempt + 1, and the Claim has the new value"
     ):
         assert attempts == [1, 1, 2, 2, 3, 3]
-
-
-@pytest.mark.todo("6.3")
-def test_no_job_is_claimed_twice(server: AppServer, tmp_path: Path) -> None:
-    """Several backends that claim at the same time share the jobs among them."""
-    source = """
-    found = []
-    while claims := (await claim(backend, 3, "worker"))[0]:
-        found += [claim.seq for claim in claims]
-    return found
-    """
-    call(server, tmp_path, "for _ in range(60): put(state='queued')")
-    with ThreadPoolExecutor(6) as pool:
-        calls = [pool.submit(call, server, tmp_path, source) for _ in range(6)]
-        found = sorted(seq for each in calls for seq in each.result())
-    server.did = "claim(), in two servers at the same time, until 60 jobs were gone"
-    with server.likely("mark the jobs as running in the transaction that selects them"):
-        assert found == list(range(1, 61))
 
 
 FINISH = """
