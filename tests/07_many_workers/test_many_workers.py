@@ -149,35 +149,6 @@ def test_all_tokens_are_taken_at_once(server: AppServer, tmp_path: Path) -> None
 
 
 @pytest.mark.todo("7.2")
-def test_an_armed_bell_calls_once(server: AppServer, tmp_path: Path) -> None:
-    """Many rings are one call, and nobody takes a token before the bell is armed."""
-    source = """
-    tokens, calls = new_tokens(), []
-    bell = Bell(tokens)
-    bell.listen(lambda: calls.append("call"))
-    for _ in range(5):
-        bell.ring()
-    unarmed = took(tokens), len(calls)
-    bell.arm()
-    bell.arm()
-    called = await became(lambda: calls)
-    left = took(tokens)
-    bell.ring()
-    await became(lambda: len(calls) > 1, 0.2)  # it must not happen
-    return unarmed, called, left, len(calls), took(tokens)
-    """
-    unarmed, called, left, calls, kept = call(server, tmp_path, source)
-    with server.likely("a token is taken although the bell isn't armed"):
-        assert unarmed == [True, 0]
-    with server.likely("_take() returns as soon as there is a token"):
-        assert called, "no call, although the bell was rung and armed"
-    with server.likely("take all the tokens: one look answers all the rings"):
-        assert not left, "a token was left, so the worker is going to look once more"
-    with server.likely("two calls of arm() are one, so the next token stays"):
-        assert (calls, kept) == (1, True)
-
-
-@pytest.mark.todo("7.2")
 def test_a_ring_is_heard_in_another_process(server: AppServer, tmp_path: Path) -> None:
     """A ring in one process is heard in another one, where the event loop calls."""
     source = """
