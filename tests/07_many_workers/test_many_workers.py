@@ -148,38 +148,6 @@ def test_all_tokens_are_taken_at_once(server: AppServer, tmp_path: Path) -> None
         assert not left, "a token was left after five rings"
 
 
-@pytest.mark.todo("7.2")
-def test_a_ring_is_heard_in_another_process(server: AppServer, tmp_path: Path) -> None:
-    """A ring in one process is heard in another one, where the event loop calls."""
-    source = """
-    app = Sanic.get_app("SajeWorkshop")
-    bell = Bell(app.shared_ctx.saje_tokens)
-    if listener is None:
-        app.ctx.probe_heard = []
-        bell.listen(lambda: app.ctx.probe_heard.append(asyncio.get_running_loop()))
-        bell.arm()
-        return os.getpid()
-    if os.getpid() == listener:
-        return len(app.ctx.probe_heard)
-    bell.ring()  # a worker of the app may hear it instead, so this is repeated
-    """
-    pid = call(server, tmp_path, source, listener=None)
-
-    def heard() -> bool:
-        # Many at once, because requests that come singly all go to one server.
-        with ThreadPoolExecutor(8) as pool:
-            calls = [
-                pool.submit(call, server, tmp_path, source, listener=pid)
-                for _ in range(8)
-            ]
-        return any(made.result() for made in calls)
-
-    with server.likely(
-        "all processes share the tokens, so ring() adds one, and _take() waits for it"
-    ):
-        server.until(heard, "the other server hears the bell", 3)
-
-
 @pytest.mark.todo("7.3")
 def test_a_busy_worker_leaves_the_token(server: AppServer, tmp_path: Path) -> None:
     """A worker without a free slot doesn't arm the bell, so a token stays."""
