@@ -297,22 +297,6 @@ def test_a_claim_is_a_fair_share(
         assert more == expected
 
 
-@pytest.mark.todo("7.4")
-def test_two_claims_at_the_same_time(server: AppServer, tmp_path: Path) -> None:
-    """Two workers that claim at the same time share the jobs, and none is run twice."""
-    source = """
-    backends = [open_backend(2), open_backend(2)]
-    await add(backends[0], *"abcdefghij")
-    both = await asyncio.gather(*(claim(backend, 64) for backend in backends))
-    return [[job.task for job in claims] for claims, _ in both]
-    """
-    one, other = call(server, tmp_path, source)
-    with server.likely("the statement that chooses the jobs also claims them"):
-        assert set(one) & set(other) == set()
-    with server.likely("each worker gets its share of the jobs that still wait"):
-        assert sorted([len(one), len(other)]) == [3, 5]
-
-
 @pytest.mark.todo("7.5")
 def test_a_claim_that_leaves_jobs_rings(server: AppServer, tmp_path: Path) -> None:
     """A worker that leaves jobs behind wakes another one, and otherwise nobody."""
