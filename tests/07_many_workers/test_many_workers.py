@@ -462,21 +462,3 @@ def test_two_workers_share_the_jobs(server: AppServer, tmp_path: Path) -> None:
     log = server.output()[server.begun :]
     ran = {text: log.count(f"Somebody says: {text}\n") for text in texts}
     assert {text: times for text, times in ran.items() if times != 1} == {}
-
-
-@pytest.mark.todo("7.7")
-def test_no_accepted_job_is_lost(start: StartServer, tmp_path: Path) -> None:
-    """If all processes are killed, every job that was accepted ends after a restart."""
-    gate, first = tmp_path / "gate", start()
-    uids = [first.post("probe_waits", until=str(gate)) for _ in range(2 * SLOTS)]
-    first.until(
-        lambda: len(select(first, "seq", "state = 'running'")) == 2 * SLOTS,
-        f"two workers run {2 * SLOTS} jobs, because each has {SLOTS} slots",
-    )
-    uids += [first.post("probe_says", text=str(number)) for number in range(20)]
-    first.signal_all(signal.SIGKILL)
-    first.nothing_left()
-    gate.touch()
-    second = start(after=first)
-    states = [second.details(uid)["state"] for uid in uids]
-    assert states == ["succeeded"] * len(uids)
