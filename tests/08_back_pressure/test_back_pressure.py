@@ -106,29 +106,6 @@ def test_a_batch_is_all_that_waits(
         assert [item for batch in batches[:-1] for item in batch] == [*range(waiting)]
 
 
-@pytest.mark.todo("8.1")
-def test_requests_during_a_commit_are_one_batch(
-    server: AppServer, tmp_path: Path
-) -> None:
-    """What comes in during a commit goes into the next one, all of it."""
-    source = """
-    store = SlowStore(connect(path, "normal"))
-    names = [f"job {number}" for number in range(50)]
-    first = asyncio.create_task(store.do(count, "first"))
-    await became(store.began.is_set)
-    others = [asyncio.create_task(store.do(count, name)) for name in names]
-    await asyncio.sleep(0)  # now each of them has begun
-    store.gate.set()
-    results = await asyncio.wait_for(asyncio.gather(first, *others), 10)
-    return store.sizes, results
-    """
-    sizes, results = call(server, tmp_path, source)
-    with server.likely("take all requests that are there by now, up to LARGEST"):
-        assert sizes == [1, 50]
-    names = ["first", *(f"job {number}" for number in range(50))]
-    assert results == [f"counted {name}" for name in names]
-
-
 @pytest.mark.todo("8.2")
 def test_a_batch_is_one_transaction(server: AppServer, tmp_path: Path) -> None:
     """A batch is one transaction, and requests in a row for a function are one call."""
