@@ -7,7 +7,6 @@ import uuid
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
-from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -56,24 +55,9 @@ def record(uid: str, state: str, **changes: Any) -> str:
 def call(
     server: AppServer, folder: Path, source: str, text: str = "", **names: Any
 ) -> Any:
-    """Run some calls in one of the servers, with a FileBackend of their own.
-
-    Args:
-        server: The app.
-        folder: Where the file is.
-        source: The calls, which return what JSON can hold.
-        text: What the file has at the beginning.
-        **names: Values for the calls.
-
-    Returns:
-        What the calls return.
-    """
-    names |= {"UID": UID, "OTHER": OTHER, "folder": str(folder), "text": text}
-    body = {"setup": SETUP, "source": dedent(source), "names": names}
-    reply = server.request("POST", "/probe/call", body)
-    server.did = f"these calls, in a server:\n{dedent(source).strip()}"
-    assert reply.json["raised"] is None
-    return reply.json["returned"]
+    """Run some calls in one of the servers, on a file that begins with a text."""
+    names |= {"UID": UID, "OTHER": OTHER, "text": text}
+    return server.call(SETUP, source, folder, **names)
 
 
 def on_file(server: AppServer, uid: str) -> list[dict[str, Any]]:

@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -58,23 +57,8 @@ def count(db=other):
 
 
 def call(server: AppServer, folder: Path, source: str, **names: Any) -> Any:
-    """Run some calls in one of the servers, with an SQLiteBackend of their own.
-
-    Args:
-        server: The app.
-        folder: Where the database is. It is created if there is none yet.
-        source: The calls, which return what JSON can hold.
-        **names: Values for the calls.
-
-    Returns:
-        What the calls return.
-    """
-    names = {"UID": UID, "folder": str(folder), "wait": 20} | names
-    body = {"setup": SETUP, "source": dedent(source), "names": names}
-    reply = server.request("POST", "/probe/call", body)
-    server.did = f"these calls, in a server:\n{dedent(source).strip()}"
-    assert reply.json["raised"] is None
-    return reply.json["returned"]
+    """Run some calls in one of the servers, with an SQLiteBackend of their own."""
+    return server.call(SETUP, source, folder, **{"UID": UID, "wait": 20} | names)
 
 
 @contextmanager
@@ -534,11 +518,9 @@ def test_sync_is_set(server: AppServer, tmp_path: Path) -> None:
     """SAJE_SYNC is "full" by default, and a value that isn't known is refused."""
     with server.likely("each server opens a SQLiteBackend, with the file and `sync`"):
         assert call(server, tmp_path, SYNCHRONOUS) == 2
-    setting = {"name": "SAJE_SYNC", "value": "fast"}
-    reply = server.request("POST", "/probe/setting", setting)
-    server.did = "SANIC_SAJE_SYNC=fast, then create_saje(app)"
+    refusal = server.refusal("SAJE_SYNC", "fast")
     with server.likely("the check in create_saje() was given, and has been changed"):
-        assert "SAJE_SYNC must be" in str(reply.json["refused"])
+        assert str(refusal).startswith("SAJE_SYNC must be"), refusal
 
 
 @pytest.mark.todo("6.7")

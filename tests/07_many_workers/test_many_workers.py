@@ -1,15 +1,13 @@
 """Step 07: many workers, which share the jobs and are woken by a bell."""
 
-import signal
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from textwrap import dedent
 from typing import Any
 
 import pytest
-from app_server import AppServer, StartServer
+from app_server import AppServer
 
 SLOTS = 4  # of each worker
 SETTINGS = {"SAJE_WORKERS": 2, "SAJE_CONCURRENCY": SLOTS}
@@ -51,23 +49,8 @@ def rows():
 
 
 def call(server: AppServer, folder: Path, source: str, **names: Any) -> Any:
-    """Run some calls in one of the servers.
-
-    Args:
-        server: The app.
-        folder: Where a database may be.
-        source: The calls, which return what JSON can hold.
-        **names: Values for the calls.
-
-    Returns:
-        What the calls return.
-    """
-    names = {"folder": str(folder)} | names
-    body = {"setup": SETUP, "source": dedent(source), "names": names}
-    reply = server.request("POST", "/probe/call", body)
-    server.did = f"these calls, in a server:\n{dedent(source).strip()}"
-    assert reply.json["raised"] is None
-    return reply.json["returned"]
+    """Run some calls in one of the servers."""
+    return server.call(SETUP, source, folder, **names)
 
 
 def select(server: AppServer, columns: str, where: str = "true") -> list[Any]:
@@ -420,12 +403,9 @@ def test_there_are_as_many_workers_as_set(server: AppServer) -> None:
     with server.likely("a Manager is there, although there is no queue any more"):
         # From step 11 on, a worker that died in another test may be starting just now.
         server.until(lambda: len(server.managers()) == 1, "one Manager, Sanic's own")
-    settings = [("SAJE_WORKERS", value) for value in ("0", "many", "1.5", "-1")]
-    for name, value in [*settings, ("SAJE_CONCURRENCY", "0")]:
-        body = {"name": name, "value": value}
-        refused = server.request("POST", "/probe/setting", body).json["refused"]
-        server.did = f"{name}={value}"
-        assert str(refused).startswith(f"{name} must be a whole number"), refused
+    for value in ("0", "many", "1.5"):
+        refusal = server.refusal("SAJE_WORKERS", value)
+        assert str(refusal).startswith("SAJE_WORKERS must be a whole number"), refusal
 
 
 @pytest.mark.todo("7.7")

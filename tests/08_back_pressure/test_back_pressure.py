@@ -52,23 +52,8 @@ def new_jobs(*names):
 
 
 def call(server: AppServer, folder: Path, source: str, **names: Any) -> Any:
-    """Run some calls in one of the servers.
-
-    Args:
-        server: The app.
-        folder: Where the database is. It is created if there is none yet.
-        source: The calls, which return what JSON can hold.
-        **names: Values for the calls.
-
-    Returns:
-        What the calls return.
-    """
-    names = {"folder": str(folder)} | names
-    body = {"setup": SETUP, "source": dedent(source), "names": names}
-    reply = server.request("POST", "/probe/call", body)
-    server.did = f"these calls, in a server:\n{dedent(source).strip()}"
-    assert reply.json["raised"] is None
-    return reply.json["returned"]
+    """Run some calls in one of the servers, with a database of their own."""
+    return server.call(SETUP, source, folder, **names)
 
 
 @pytest.mark.todo("8.1")
@@ -338,10 +323,8 @@ def test_a_full_backlog_is_503(server: AppServer, tmp_path: Path) -> None:
     log = server.output()[server.begun :]
     with server.likely("it isn't our mistake, so no traceback: quiet=True"):
         assert "Traceback" not in log, f"a traceback in the log:\n{log[-500:]}"
-    for value in ("0", "lots", "2.5"):
-        body = {"name": "SAJE_BACKLOG", "value": value}
-        refused = server.request("POST", "/probe/setting", body).json["refused"]
-        assert str(refused).startswith("SAJE_BACKLOG must be a whole number"), refused
+    refusal = server.refusal("SAJE_BACKLOG", "0")
+    assert str(refusal).startswith("SAJE_BACKLOG must be a whole number"), refusal
 
 
 @pytest.mark.todo("8.4")
@@ -494,7 +477,5 @@ def test_an_old_job_is_forgotten(server: AppServer) -> None:
             lambda: server.http.get(f"/v1/job/{uid}").status_code == 404,
             "404 some time after the job has ended",
         )
-    for value in ("0", "long"):
-        body = {"name": "SAJE_KEEP", "value": value}
-        refused = server.request("POST", "/probe/setting", body).json["refused"]
-        assert str(refused).startswith("SAJE_KEEP must be seconds"), refused
+    refusal = server.refusal("SAJE_KEEP", "long")
+    assert str(refusal).startswith("SAJE_KEEP must be seconds"), refusal
