@@ -394,73 +394,42 @@ def test_a_job_is_recorded_before_it_is_queued(
 
 @pytest.mark.todo("5.4")
 def test_a_job_is_recorded_when_it_is_sent(server: AppServer, tmp_path: Path) -> None:
-    """As soon as send() has returned, the job is on the queue, and fetch() finds it."""
+    """Once send() has returned, the job is on the queue, unchanged, and on file."""
     source = """
-    class WholeSecond(saje.model.datetime):
-        @classmethod
-        def now(cls, zone=None):
-            return super().now(zone).replace(microsecond=0)
-    before, saje.model.datetime = saje.model.datetime, WholeSecond
     client = SajeClient(FakeQueue(), backend)
-    try:
-        await client.send(job)
-    finally:
-        saje.model.datetime = before
+    await client.send(job)
     details = await client.fetch(uid)
-    return client.queue.messages, details and details.to_dict()
+    return client.queue.messages, details and details.to_dict(), job
     """
-    messages, details = call(server, tmp_path, source, job=JOB)
+    messages, details, after = call(server, tmp_path, source, job=JOB)
     server.did = f"await saje.send({JOB}), then await saje.fetch({UID!r})"
     with server.likely("send() must put the message on the queue: put_nowait()"):
         assert messages
     with server.likely("the message on the queue is the job, as encode() writes it"):
         assert [type(message) for message in messages] == [str]
         assert json.loads(messages[0]) == JOB
+    with server.likely(
+        "pop() and del change the dictionary of the caller, who may still need it. "
+        "Read it with job_definition[...]"
+    ):
+        assert after == JOB, after
     with server.likely("send() has to store() the job, and fetch() asks the backend"):
         assert details is not None
     with server.likely("record the task and kwargs of the job, with its state"):
         assert (details["uid"], details["task"]) == (UID, "hello")
         assert details["kwargs"] == JOB["kwargs"]
         assert details["state"] == "queued"
-    with server.likely("submitted_at=now() is the moment at which it was sent"):
-        assert details["submitted_at"]
-    with server.likely(
-        "now() gives a time its zone, and its fraction at a whole second as well"
-    ):
-        assert re.fullmatch(r"[-\d]+T[:\d]+\.\d{6}\+00:00", details["submitted_at"])
+    with server.likely("submitted_at=now() is the moment at which it was sent, in UTC"):
+        assert str(details["submitted_at"]).endswith("+00:00")
     assert [details["started_at"], details["finished_at"]] == [None, None]
-
-
-@pytest.mark.todo("5.4")
-def test_the_callers_dictionary_stays_as_it_is(
-    server: AppServer, tmp_path: Path
-) -> None:
-    """send() doesn't change the dictionary that it is given, nor what is in it."""
-    source = """
-    await SajeClient(FakeQueue(), backend).send(job)
-    return job, len(path.read_text().splitlines())
-    """
-    for job in (JOB, {**JOB, "note": "kept"}):
-        after, lines = call(server, tmp_path, source, job=job)
-        with server.likely(
-            "pop() and del change the dictionary of the caller, who may still need it. "
-            "Read it with job_definition[...]"
-        ):
-            assert after == job, after
-        with server.likely("a job that is sent gets one record, of being queued"):
-            assert lines == 1
 
 
 @pytest.mark.todo("5.4")
 def test_a_refused_job_leaves_no_trace(server: AppServer, tmp_path: Path) -> None:
     """A job that JSON can't hold is neither recorded nor queued."""
     source = """
-    client = SajeClient(FakeQueue(), backend)
-    deep = []
-    for _ in range(80):
-        deep = [deep]
-    raised = []
-    for note in (deep, float("nan"), {1: "a key that isn't text"}):
+    client, raised = SajeClient(FakeQueue(), backend), []
+    for note in (float("nan"), {1: "a key that isn't text"}):
         try:
             await client.send({**job, "note": note})
         except ValueError:
@@ -471,13 +440,12 @@ def test_a_refused_job_leaves_no_trace(server: AppServer, tmp_path: Path) -> Non
     """
     raised, text, messages, later = call(server, tmp_path, source, job=JOB)
     with server.likely("encode() raises ValueError for it. Let that out"):
-        assert raised == ["ValueError"] * 3
+        assert raised == ["ValueError"] * 2
     with server.likely(
         "encode() the whole message before anything is stored, so that a job that is "
         "refused leaves no trace"
     ):
-        assert text == ""
-        assert messages == []
+        assert (text, messages) == ("", [])
     with server.likely("a job that is fine is recorded, after others were refused"):
         assert UID in later
 
