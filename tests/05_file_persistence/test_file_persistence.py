@@ -19,11 +19,9 @@ TORN = f'{{"uid":"{UID}","state":"queued","ta'
 JOB = {"task": "hello", "uid": UID, "kwargs": {"name": "Ada", "seconds": 0}}
 
 SETUP = """
-import asyncio
 import json
 from pathlib import Path
 from uuid import UUID, uuid4
-import saje.model
 from saje.backend import FileBackend
 from saje.client import SajeClient
 from saje.job import Job
@@ -63,12 +61,6 @@ def on_file(server: AppServer, uid: str) -> list[dict[str, Any]]:
     """Return the records that the app's file has of a job."""
     lines = server.db.read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines if f'"uid":"{uid}"' in line]
-
-
-def append(server: AppServer, lines: str) -> None:
-    """Append lines to the app's file, as one of its processes does."""
-    with server.db.open("a", encoding="utf-8") as file:
-        file.write(lines)
 
 
 def moment(time: str) -> datetime:
