@@ -19,15 +19,12 @@ import asyncio
 import sqlite3
 from pathlib import Path
 from uuid import uuid4
-import saje.scheduler
 import saje.sqlite
 from saje.model import JobState, NewJob, Outcome, new_uid
-from saje.scheduler import Scheduler
 from saje.schema import connect
 from saje.sqlite import SQLiteBackend, add
 from saje.store import LARGEST, Store
-from saje.wake import Bell, new_tokens
-from saje_probe_parts import became, log_to
+from saje_probe_parts import became
 from saje_probe_store import *
 path = Path(folder) / "jobs.db"
 other = connect(path, "normal")  # beside the one that is tested
