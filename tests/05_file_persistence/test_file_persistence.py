@@ -184,17 +184,13 @@ def test_a_torn_line_hides_nothing(server: AppServer, tmp_path: Path) -> None:
     with server.likely("yield each whole line's offset, then its match, in a loop"):
         found, warned = call(server, tmp_path, source, text="".join(lines))
     server.did += f"\nwith this file:\n{''.join(lines)}"
-    cause = "yield each whole line's offset, then its match. The offset of a line is "
-    cause += "self._end as it was before the line was read"
-    if len(found) < 3:
-        cause = "a torn or an empty line must not end the loop"
-    elif len(found) > 3:
-        cause = (
-            "a record is a whole line and not a part of one, which fullmatch() tells"
-        )
-    with server.likely(cause):
-        assert [offset for offset, _ in found] == [starts[0], starts[3], starts[10]]
+    with server.likely(
+        "a torn or an empty line must not end the loop, and a record is a whole line "
+        "and not a part of one, which fullmatch() tells"
+    ):
         assert [match for _, match in found] == [UID, OTHER, UID]
+    with server.likely("the offset of a line is self._end before the line was read"):
+        assert [offset for offset, _ in found] == [starts[0], starts[3], starts[10]]
     cause = "_warn() of the offset at which the torn line begins"
     if set(warned) & {starts[2], starts[4]}:
         cause = "an empty line isn't worth a warning"
@@ -256,7 +252,7 @@ def test_a_look_up_merges_the_lines(server: AppServer, tmp_path: Path) -> None:
         append(text)
         details = await backend.fetch(uid)
         found.append(details and details.to_dict())
-    return found, len(backend._offsets)
+    return found
     """
     kwargs = {"name": "Ada | Grace"}
     error = {"type": "ValueError", "message": "one"}
@@ -269,13 +265,12 @@ def test_a_look_up_merges_the_lines(server: AppServer, tmp_path: Path) -> None:
         record(OTHER, "succeeded", result=8),
     ]
     with server.likely("fetch() returns JobDetails(**details), or None"):
-        found, indexed = call(server, tmp_path, source, lines=lines)
+        found = call(server, tmp_path, source, lines=lines)
     server.did += f"\nwith these lines, one after the other:\n{''.join(lines)}"
-    cause = "the index is empty, so call self.refresh() first"
-    if indexed:
-        cause = "the job is in the index. The keys of self._offsets are bytes, each "
-        cause += "offset needs its seek(), and the uid of a line is a text"
-    with server.likely(cause):
+    with server.likely(
+        "call self.refresh() first. The keys of self._offsets are bytes, each offset "
+        "needs its seek(), and the uid of a line is a text"
+    ):
         assert found[0], "None"
         assert found[0]["uid"] == UID
     with server.likely("these are the details of another job"):
