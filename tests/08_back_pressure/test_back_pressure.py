@@ -304,30 +304,24 @@ def test_a_full_backlog_is_503(server: AppServer, tmp_path: Path) -> None:
     assert str(refusal).startswith("SAJE_BACKLOG must be a whole number"), refusal
 
 
-TURN = """
-backend = SQLiteBackend(path, "normal")
-
-def ended(claim, attempt=None):
-    number = claim.attempt if attempt is None else attempt
-    return Outcome(claim.seq, number, JobState.SUCCEEDED, "7")
-"""
-
-
 @pytest.mark.todo("8.5")
 def test_a_turn_is_one_transaction(server: AppServer, tmp_path: Path) -> None:
     """A turn records and claims in one transaction, and an idle one writes nothing."""
     source = """
+    backend = SQLiteBackend(path, "normal")
     for task in "abcde":
         put(task)
-    _, claims, _ = await backend.turn([], "probe", 3)
+    await backend.turn([], "probe", 3)
     traced = trace(backend._store._db)
-    outcomes = [ended(claims[0]), ended(claims[1], attempt=0), ended(claims[2])]
+    # The second one is late, because its job is at its first attempt, and not before.
+    attempts = [(1, 1), (2, 0), (3, 1)]
+    outcomes = [Outcome(*claimed, JobState.SUCCEEDED, "7") for claimed in attempts]
     recorded, claims, more = await backend.turn(outcomes, "probe", 5)
     commits, names, before = traced("COMMIT"), [c.task for c in claims], version()
     await backend.turn([], "probe", 5)
     return commits, recorded, names, rows(), version() == before
     """
-    commits, recorded, names, rows, same = call(server, tmp_path, TURN + dedent(source))
+    commits, recorded, names, rows, same = call(server, tmp_path, source)
     with server.likely(
         "each commit waits for the disk, so one request has to do for both: the "
         "outcomes, the worker and the free slots are its item"
