@@ -26,7 +26,7 @@ from uuid import UUID
 from saje.backend import FileBackend
 from saje.client import SajeClient
 from saje.job import Job
-from saje.model import JobState, now
+from saje.model import JobState
 from saje_probe_parts import *
 uid, other = UUID(UID), UUID(OTHER)
 path = Path(folder) / "jobs.jsonl"

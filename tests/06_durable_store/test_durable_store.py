@@ -12,8 +12,6 @@ from typing import Any
 import pytest
 from app_server import AppServer, StartServer
 
-UID = "01934f3e-8a1b-7c3e-9c7b-5d1a0c0f7d11"
-
 SETUP = """
 import asyncio
 import builtins
@@ -25,7 +23,6 @@ from uuid import UUID, uuid4
 from saje.model import JobState, NewJob, Outcome
 from saje.sqlite import SQLiteBackend
 from saje_probe_parts import LIMITS, claim, connection, finish, limited, write
-uid = UUID(UID)
 path = Path(folder) / "jobs.db"
 backend = SQLiteBackend(path, "normal")  # which doesn't wait for a slow disk
 other = sqlite3.connect(
@@ -56,7 +53,7 @@ def count(db=other):
 
 def call(server: AppServer, folder: Path, source: str, **names: Any) -> Any:
     """Run some calls in one of the servers, with an SQLiteBackend of their own."""
-    return server.call(SETUP, source, folder, **{"UID": UID, "wait": 20} | names)
+    return server.call(SETUP, source, folder, **{"wait": 20} | names)
 
 
 @contextmanager
@@ -227,8 +224,8 @@ def test_a_job_is_a_row(server: AppServer, tmp_path: Path) -> None:
 def test_a_uid_that_is_taken_is_refused(server: AppServer, tmp_path: Path) -> None:
     """A second job with the uid of another is a ValueError, and changes nothing."""
     source = """
+    uid, raised = uuid4(), None
     await backend.add(NewJob(uid, "first", "{}"))
-    raised = None
     try:
         await backend.add(NewJob(uid, "second", "{}"))
     except ValueError:

@@ -15,11 +15,9 @@ NAMES = ["Sanic-SajeWorker-0", "Sanic-SajeWorker-1"]
 
 SETUP = """
 import asyncio
-import os
 import time
 from contextlib import closing
 from pathlib import Path
-from sanic import Sanic
 import saje.scheduler
 from saje.model import JobState, NewJob, Outcome, new_uid
 from saje.schema import connect
