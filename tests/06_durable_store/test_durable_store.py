@@ -363,8 +363,8 @@ def test_what_was_running_is_queued_again(server: AppServer, tmp_path: Path) -> 
     before, counts, after, claims = call(server, tmp_path, source)
     states = [row["state"] for row in after]
     with server.likely(
-        "a job that was running when the app died is queued, so that it runs again, and "
-        "one that has ended stays as it is: WHERE state = 'running'"
+        "a job that was running when the app died is queued, so that it runs again, "
+        "and one that has ended stays as it is: WHERE state = 'running'"
     ):
         assert states == ["queued", "queued", "succeeded", "queued", "failed"]
     with server.likely("only the running ones change, and they keep their attempt"):

@@ -15,7 +15,6 @@ SETTINGS = {"SAJE_BACKLOG": BACKLOG, "SAJE_CONCURRENCY": 1, "SAJE_KEEP": 1}
 
 SETUP = """
 import asyncio
-import sqlite3
 from pathlib import Path
 from uuid import uuid4
 import saje.sqlite
@@ -216,9 +215,9 @@ def test_the_backlog_is_filled_to_its_end(server: AppServer, tmp_path: Path) -> 
     server.did += "\nso two jobs wait, and the backlog has room for four"
     full = "BacklogFull"
     with server.likely(
-        "accept the first jobs while there is room: backlog - waiting of them. The jobs "
-        "of this batch count as well. Each further one gets a BacklogFull() as its "
-        "result, in the same order"
+        "accept the first jobs while there is room: backlog - waiting of them. The "
+        "jobs of this batch count as well. Each further one gets a BacklogFull() as "
+        "its result, in the same order"
     ):
         assert found[0] == [True, True, full, full, full]
     with server.likely("the backlog is full, so this job is refused"):
@@ -281,7 +280,7 @@ def test_a_full_backlog_is_503(server: AppServer, tmp_path: Path) -> None:
         server.did += f"\nwhile {BACKLOG} jobs wait, with SANIC_SAJE_BACKLOG={BACKLOG}"
         with server.likely(
             "catch BacklogFull, and raise ServiceUnavailable, which is a 503. (A 429 "
-            "would mean that this client sends too much, and it is the app that is busy)"
+            "would mean that this client sends too much, but it's the app that is busy)"
         ):
             assert reply.status == 503, reply
         with server.likely(
@@ -313,9 +312,9 @@ def test_a_turn_is_one_transaction(server: AppServer, tmp_path: Path) -> None:
         put(task)
     await backend.turn([], "probe", 3)
     traced = trace(backend._store._db)
-    # The second one is late, because its job is at its first attempt, and not before.
-    attempts = [(1, 1), (2, 0), (3, 1)]
-    outcomes = [Outcome(*claimed, JobState.SUCCEEDED, "7") for claimed in attempts]
+    # The seq and the attempt of each. The second one isn't of the latest attempt.
+    ended = [(1, 1), (2, 0), (3, 1)]
+    outcomes = [Outcome(*which, JobState.SUCCEEDED, "7") for which in ended]
     recorded, claims, more = await backend.turn(outcomes, "probe", 5)
     commits, names, before = traced("COMMIT"), [c.task for c in claims], version()
     await backend.turn([], "probe", 5)
