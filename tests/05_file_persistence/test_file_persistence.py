@@ -5,17 +5,13 @@ import re
 import signal
 import uuid
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from textwrap import dedent
 from typing import Any
 
 import pytest
 from app_process import Checkpoint
 from app_server import AppServer, StartServer
-
-from workshop.core import processes
 
 UID = "f54e4ca4-9b5b-4a3e-9c7b-5d1a0c0f7d11"
 OTHER = "0b87f3ee-3d9c-4a86-8f0f-2a4f1f0f3c52"
@@ -23,15 +19,14 @@ TORN = f'{{"uid":"{UID}","state":"queued","ta'
 JOB = {"task": "hello", "uid": UID, "kwargs": {"name": "Ada", "seconds": 0}}
 
 SETUP = """
-import asyncio
+import builtins
 import json
 from pathlib import Path
-from uuid import UUID, uuid4
-import saje.model
+from uuid import UUID
 from saje.backend import FileBackend
 from saje.client import SajeClient
 from saje.job import Job
-from saje.model import JobState, now
+from saje.model import JobState
 from saje_probe_parts import *
 uid, other = UUID(UID), UUID(OTHER)
 path = Path(folder) / "jobs.jsonl"
@@ -43,12 +38,6 @@ def append(text):
 """
 """What the calls of these tests begin with."""
 
-NOT_READ_AGAIN = (
-    "lines are read again that were read before. The given line before your loop moves "
-    "the reader to self._end, so begin there, and move self._end past each line"
-)
-FINISHED_LAST = "finished_at has to be taken after the work has ended"
-
 
 def record(uid: str, state: str, **changes: Any) -> str:
     """Return the line of a record."""
@@ -59,41 +48,15 @@ def record(uid: str, state: str, **changes: Any) -> str:
 def call(
     server: AppServer, folder: Path, source: str, text: str = "", **names: Any
 ) -> Any:
-    """Run some calls in one of the servers, with a FileBackend of their own.
-
-    Args:
-        server: The app.
-        folder: Where the file is.
-        source: The calls, which return what JSON can hold.
-        text: What the file has at the beginning.
-        **names: Values for the calls.
-
-    Returns:
-        What the calls return.
-    """
-    names |= {"UID": UID, "OTHER": OTHER, "folder": str(folder), "text": text}
-    body = {"setup": SETUP, "source": dedent(source), "names": names}
-    reply = server.request("POST", "/probe/call", body)
-    server.did = f"these calls, in a server:\n{dedent(source).strip()}"
-    assert reply.json["raised"] is None
-    return reply.json["returned"]
+    """Run some calls in one of the servers, on a file that begins with a text."""
+    names |= {"UID": UID, "OTHER": OTHER, "text": text}
+    return server.call(SETUP, source, folder, **names)
 
 
 def on_file(server: AppServer, uid: str) -> list[dict[str, Any]]:
     """Return the records that the app's file has of a job."""
     lines = server.db.read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines if f'"uid":"{uid}"' in line]
-
-
-def append(server: AppServer, lines: str) -> None:
-    """Append lines to the app's file, as one of its processes does."""
-    with server.db.open("a", encoding="utf-8") as file:
-        file.write(lines)
-
-
-def moment(time: str) -> datetime:
-    """Read a time, which must say that it is in UTC."""
-    return datetime.fromisoformat(time).astimezone(UTC)
 
 
 @pytest.mark.todo("5.1")
@@ -106,12 +69,14 @@ def test_a_record_is_one_write(server: AppServer, tmp_path: Path) -> None:
     return [write.decode() for write in writes]
     """
     writes = call(server, tmp_path, source)
-    cause = "a record and its line break must go out in one call of write()"
-    if not writes:
-        cause = "write through self._writer, which appends and has no buffer. "
-        cause += "write_bytes() overwrites what others wrote, and text mode has a "
-        cause += "buffer that is written in pieces"
-    with server.likely(cause):
+    with server.likely(
+        "write through self._writer, which appends and has no buffer. write_bytes() "
+        "overwrites what others wrote, and text mode has a buffer"
+    ):
+        assert writes, "no write"
+    with server.likely(
+        "a record and its line break must go out in one call of write()"
+    ):
         assert len(writes) == 2, writes
     with server.likely("a record ends in a line break: add b'\\n' to its bytes"):
         assert all(write.endswith("}\n") for write in writes), writes
@@ -126,48 +91,6 @@ def test_a_record_is_one_write(server: AppServer, tmp_path: Path) -> None:
     changes = {"task": "hello", "kwargs": {"n": 1}}
     with server.likely("the changes are fields of the record, beside uid and state"):
         assert json.loads(writes[0]) == {"uid": UID, "state": "queued", **changes}
-
-
-@pytest.mark.todo("5.1")
-def test_two_servers_append_at_the_same_time(server: AppServer, tmp_path: Path) -> None:
-    """Two servers that append long records at the same time leave whole lines."""
-    file = tmp_path / "shared.jsonl"
-    source = """
-    backend = FileBackend(file)
-    await backend.store(uuid4(), JobState.QUEUED, task="a", kwargs={"text": "x" * size})
-    """
-
-    def store(number: int) -> None:
-        # The long ones don't fit in any buffer, so they would be written in pieces.
-        call(server, tmp_path, source, file=str(file), size=50_000 * (number % 3))
-
-    with ThreadPoolExecutor(10) as pool:
-        list(pool.map(store, range(60)))
-    server.did = "store() for 60 jobs, in two servers at the same time"
-    # An empty line is fine, because one server saw a half-written line of the other.
-    lines = file.read_bytes().split(b"\n")
-    whole = [line for line in lines if re.fullmatch(rb'\{"uid":[^{}]*\{.*\}\}', line)]
-    with server.likely(
-        "a record is one line of JSON that goes out with its line break in one write()"
-    ):
-        assert len(whole) == 60, f"{len(whole)} whole lines"
-        assert len(list(filter(None, lines))) == 60, f"{len(lines)} lines"
-
-
-@pytest.mark.todo("5.1")
-def test_values_are_kept_exactly(server: AppServer, tmp_path: Path) -> None:
-    """Floats, long integers and any text read back from the file as they were."""
-    source = """
-    await backend.store(uid, JobState.SUCCEEDED, task="hello", result=result)
-    """
-    numbers = [0.1 + 0.2, 5e-324, 1.7976931348623157e308, -1e-7, 2**80, -(2**64), 0.5]
-    texts = ["a/b", "a|b", "two\nlines", "\u2028 \x00 é \U0001f600", '"\\', ""]
-    result = {"numbers": numbers, "texts": texts, "others": [None, True, False, {}]}
-    call(server, tmp_path, source, result=result)
-    lines = (tmp_path / "jobs.jsonl").read_text(encoding="utf-8").split("\n")
-    with server.likely("write what encode() returns, and nothing else"):
-        assert len(lines) == 2, lines
-        assert json.loads(lines[0]).get("result") == result
 
 
 @pytest.mark.todo("5.1")
@@ -191,22 +114,19 @@ def test_what_json_cannot_hold_is_not_stored(server: AppServer, tmp_path: Path) 
 def test_a_torn_line_is_closed(server: AppServer, tmp_path: Path) -> None:
     """After a line torn by a crash, a record begins on a line of its own."""
     source = 'await backend.store(other, JobState.QUEUED, task="hello")'
-    for _ in range(2):
-        call(server, tmp_path, source, text=TORN)
-        server.did += f"\nwith a file that ends in {TORN!r}"
-        lines = (tmp_path / "jobs.jsonl").read_text(encoding="utf-8").split("\n")
-        with server.likely(
-            "the record was appended to the torn line, so begin with a line break if "
-            "self._ends_torn()"
-        ):
-            assert lines[0] == TORN, lines
-            assert lines[1:] == [record(OTHER, "queued", task="hello")[:-1], ""]
+    call(server, tmp_path, source, text=TORN)
+    server.did += f"\nwith a file that ends in {TORN!r}"
+    with server.likely(
+        "the record was appended to the torn line, so begin with a line break if "
+        "self._ends_torn()"
+    ):
+        expected = TORN + "\n" + record(OTHER, "queued", task="hello")
+        assert (tmp_path / "jobs.jsonl").read_text(encoding="utf-8") == expected
 
 
 @pytest.mark.todo("5.1")
-@pytest.mark.parametrize("text", ["", TORN], ids=["whole", "torn"])
 def test_a_record_that_was_cut_short_is_an_error(
-    server: AppServer, tmp_path: Path, text: str
+    server: AppServer, tmp_path: Path
 ) -> None:
     """If the disk takes only a part of a record, store() raises OSError."""
     source = """
@@ -216,9 +136,9 @@ def test_a_record_that_was_cut_short_is_an_error(
         except OSError:
             return "OSError"
     """
-    whole = len(record(UID, "queued", task="hello", kwargs={})) + (text > "")
-    # Nothing of it fits, or the beginning, or all but its line break.
-    for room in (0, 60, whole - 1):
+    whole = len(record(UID, "queued", task="hello", kwargs={}))
+    # The beginning fits, or all but the line break, which a torn line makes longer.
+    for text, room in (("", 60), ("", whole - 1), (TORN, whole)):
         raised = call(server, tmp_path, source, text=text, room=room)
         with server.likely(
             "write() returns how many bytes it wrote, so compare that with the length "
@@ -253,17 +173,13 @@ def test_a_torn_line_hides_nothing(server: AppServer, tmp_path: Path) -> None:
     with server.likely("yield each whole line's offset, then its match, in a loop"):
         found, warned = call(server, tmp_path, source, text="".join(lines))
     server.did += f"\nwith this file:\n{''.join(lines)}"
-    cause = "yield each whole line's offset, then its match. The offset of a line is "
-    cause += "self._end as it was before the line was read"
-    if len(found) < 3:
-        cause = "a torn or an empty line must not end the loop"
-    elif len(found) > 3:
-        cause = (
-            "a record is a whole line and not a part of one, which fullmatch() tells"
-        )
-    with server.likely(cause):
-        assert [offset for offset, _ in found] == [starts[0], starts[3], starts[10]]
+    with server.likely(
+        "a torn or an empty line must not end the loop, and a record is a whole line "
+        "and not a part of one, which fullmatch() tells"
+    ):
         assert [match for _, match in found] == [UID, OTHER, UID]
+    with server.likely("the offset of a line is self._end before the line was read"):
+        assert [offset for offset, _ in found] == [starts[0], starts[3], starts[10]]
     cause = "_warn() of the offset at which the torn line begins"
     if set(warned) & {starts[2], starts[4]}:
         cause = "an empty line isn't worth a warning"
@@ -286,10 +202,12 @@ def test_lines_are_read_once(server: AppServer, tmp_path: Path) -> None:
     many = "".join(record(str(uuid.uuid4()), "queued") for _ in range(2000))
     lines = [many, record(UID, "queued"), record(UID, "failed"), ""]
     found, counts = call(server, tmp_path, source, lines=lines)
-    with server.likely(NOT_READ_AGAIN):
-        assert found == [2000, 1, 1, 0]
     server.did += f"\nwhich read so many bytes each time: {counts}"
-    with server.likely(NOT_READ_AGAIN):
+    with server.likely(
+        "lines are read again that were read before. The given line before your loop "
+        "moves the reader to self._end, so begin there, and move self._end past each"
+    ):
+        assert found == [2000, 1, 1, 0]
         assert max(counts[1:]) < len(many) / 2
 
 
@@ -316,28 +234,6 @@ def test_a_half_written_line_waits(server: AppServer, tmp_path: Path) -> None:
         assert found == [[0], [], [], [length, 2 * length]]
 
 
-@pytest.mark.todo("5.2")
-def test_what_did_not_end_is_recovered(server: AppServer, tmp_path: Path) -> None:
-    """recover() records as failed what did not end, and only that."""
-    source = "return await backend.recover(), await backend.recover()"
-    uids = [str(uuid.uuid4()) for _ in range(4)]
-    states = ("queued", "running", "succeeded", "failed")
-    lines = [record(uid, "queued", task="hello", kwargs={}) for uid in uids]
-    lines += [record(uid, state) for uid, state in zip(uids, states, strict=True)]
-    # This one was torn right after a brace, so it only looks whole.
-    lines.append(f'{{"uid":"{uids[0]}","state":"succeeded","result":{{"a":1}}\n')
-    counts = call(server, tmp_path, source, text="".join(lines))
-    server.did += f"\nwith this file:\n{''.join(lines)}"
-    with server.likely(NOT_READ_AGAIN):
-        assert counts == [2, 0]
-    text = (tmp_path / "jobs.jsonl").read_text(encoding="utf-8")
-    added = [json.loads(line) for line in text.splitlines()[len(lines) :]]
-    assert {line["uid"] for line in added} == set(uids[:2])
-    for line in added:
-        assert line["state"] == "failed"
-        assert line["error"]["type"] == "Interrupted"
-
-
 @pytest.mark.todo("5.3")
 def test_a_look_up_merges_the_lines(server: AppServer, tmp_path: Path) -> None:
     """fetch() merges the lines of one job, whichever process appended them."""
@@ -347,7 +243,7 @@ def test_a_look_up_merges_the_lines(server: AppServer, tmp_path: Path) -> None:
         append(text)
         details = await backend.fetch(uid)
         found.append(details and details.to_dict())
-    return found, len(backend._offsets)
+    return found
     """
     kwargs = {"name": "Ada | Grace"}
     error = {"type": "ValueError", "message": "one"}
@@ -360,13 +256,12 @@ def test_a_look_up_merges_the_lines(server: AppServer, tmp_path: Path) -> None:
         record(OTHER, "succeeded", result=8),
     ]
     with server.likely("fetch() returns JobDetails(**details), or None"):
-        found, indexed = call(server, tmp_path, source, lines=lines)
+        found = call(server, tmp_path, source, lines=lines)
     server.did += f"\nwith these lines, one after the other:\n{''.join(lines)}"
-    cause = "the index is empty, so call self.refresh() first"
-    if indexed:
-        cause = "the job is in the index. The keys of self._offsets are bytes, each "
-        cause += "offset needs its seek(), and the uid of a line is a text"
-    with server.likely(cause):
+    with server.likely(
+        "call self.refresh() first. The keys of self._offsets are bytes, each offset "
+        "needs its seek(), and the uid of a line is a text"
+    ):
         assert found[0], "None"
         assert found[0]["uid"] == UID
     with server.likely("these are the details of another job"):
@@ -378,11 +273,9 @@ def test_a_look_up_merges_the_lines(server: AppServer, tmp_path: Path) -> None:
     ):
         assert all(found), found
         assert [f["state"] for f in found[2:]] == ["running", "succeeded", "succeeded"]
-        expected: dict[str, Any] = {"uid": UID, "task": "hello", "kwargs": kwargs}
-        expected |= {"state": "succeeded"}
-        expected |= {"result": 7, "error": None}
+        expected = {"uid": UID, "task": "hello", "kwargs": kwargs, "state": "succeeded"}
         expected |= {"submitted_at": "1", "started_at": "2", "finished_at": "3"}
-        assert {k: v for k, v in found[4].items() if v != expected[k]} == {}
+        assert found[4] == expected | {"result": 7, "error": None}
 
 
 @pytest.mark.todo("5.3")
@@ -390,56 +283,40 @@ def test_an_unknown_job_is_none(server: AppServer, tmp_path: Path) -> None:
     """fetch() returns None for an unknown uid, and for a job whose task is lost."""
     source = """
     known = await backend.fetch(other)
-    return known is not None, await backend.fetch(uid)
+    unknown = await backend.fetch(uid)
+    append(line)
+    return known is not None, unknown, await backend.fetch(uid)
     """
-    line = record(OTHER, "queued", task="hello")
-    for lines, cause in (
-        (
-            line,
-            "an unknown uid isn't in self._offsets, so use get(), which takes a "
-            "default, and return None",
-        ),
-        (
-            line + record(UID, "running"),
-            'a job without a "task" has lost its first line, so nothing is known about '
-            "it, and there are no JobDetails: return None",
-        ),
+    text, line = record(OTHER, "queued", task="hello"), record(UID, "running")
+    with server.likely(
+        "an unknown uid isn't in self._offsets, so use get(), which takes a default. "
+        'A job without a "task" has lost its first line. Return None for both'
     ):
-        with server.likely(cause):
-            known, unknown = call(server, tmp_path, source, text=lines)
-            server.did += f"\nwith this file:\n{lines}"
-            assert unknown is None
-        assert known, "None for a job that is there"
+        known, unknown, lost = call(server, tmp_path, source, text=text, line=line)
+        server.did += f"\nwith this file:\n{text}{line}"
+        assert (unknown, lost) == (None, None)
+    assert known, "None for a job that is there"
 
 
 @pytest.mark.todo("5.3")
 def test_a_look_up_uses_the_index(server: AppServer, tmp_path: Path) -> None:
     """A look-up reads the new lines and those of its job, and no others."""
     source = """
-    first = await backend.fetch(uid)
-    # Another job's line, which the index knows, is turned into one of this job.
-    path.write_text(path.read_text().replace(OTHER, UID))
-    file, counts = count_reads(backend), []
-    for _ in range(3):
+    states, counts, file = [], [], count_reads(backend)
+    for line in lines:
         append(line)
         file.count = 0
         details = await backend.fetch(uid)
+        states.append(details and details.state)
         counts.append(file.count)
-    found = details and details.to_dict() or {}
-    return first and first.state, found.get("state"), found.get("result"), counts
+    return states, counts[1:]
     """
     text = record(UID, "queued", task="hello")
-    text += record(OTHER, "succeeded", task="other", result=1)
     text += "".join(record(str(uuid.uuid4()), "queued", task="a") for _ in range(3000))
-    line = record(UID, "running")
-    first, state, result, counts = call(server, tmp_path, source, text=text, line=line)
-    with server.likely("fetch() doesn't find the job of the first line"):
-        assert first == "queued"
-    with server.likely(
-        "a line was read that isn't among the offsets of this job. Look only at those "
-        "in self._offsets, which refresh() keeps up to date"
-    ):
-        assert (state, result) == ("running", None)
+    lines = ["", record(UID, "running"), record(UID, "failed")]
+    states, counts = call(server, tmp_path, source, text=text, lines=lines)
+    with server.likely("fetch() doesn't find the lines of the job"):
+        assert states == ["queued", "running", "failed"]
     server.did += f"\nwhich read so many bytes each time: {counts}"
     with server.likely(
         "the file is read again for each look-up. self.refresh() reads on from where "
@@ -486,83 +363,51 @@ def test_a_job_is_recorded_before_it_is_queued(
     events = call(server, tmp_path, source, job=JOB)
     with server.likely("send() must put the message on the queue: put_nowait()"):
         assert "queued" in events
-    cause = "put_nowait() comes before store() has ended, so the worker may be done "
-    cause += "with the job before its record says `queued`"
-    if "stored as queued" not in events:
-        cause = "send() has to await self.backend.store() before put_nowait()"
-    with server.likely(cause):
+    with server.likely(
+        "put_nowait() comes before store() has ended, so the worker may be done with "
+        "the job before its record says `queued`. Await self.backend.store() first"
+    ):
         assert events == ["stored as queued", "queued"]
 
 
 @pytest.mark.todo("5.4")
 def test_a_job_is_recorded_when_it_is_sent(server: AppServer, tmp_path: Path) -> None:
-    """As soon as send() has returned, the job is on the queue, and fetch() finds it."""
+    """Once send() has returned, the job is on the queue, unchanged, and on file."""
     source = """
-    class WholeSecond(saje.model.datetime):
-        @classmethod
-        def now(cls, zone=None):
-            return super().now(zone).replace(microsecond=0)
-    before, saje.model.datetime = saje.model.datetime, WholeSecond
     client = SajeClient(FakeQueue(), backend)
-    try:
-        await client.send(job)
-    finally:
-        saje.model.datetime = before
+    await client.send(job)
     details = await client.fetch(uid)
-    return client.queue.messages, details and details.to_dict()
+    return client.queue.messages, details and details.to_dict(), job
     """
-    messages, details = call(server, tmp_path, source, job=JOB)
+    messages, details, after = call(server, tmp_path, source, job=JOB)
     server.did = f"await saje.send({JOB}), then await saje.fetch({UID!r})"
     with server.likely("send() must put the message on the queue: put_nowait()"):
         assert messages
     with server.likely("the message on the queue is the job, as encode() writes it"):
         assert [type(message) for message in messages] == [str]
         assert json.loads(messages[0]) == JOB
+    with server.likely(
+        "pop() and del change the dictionary of the caller, who may still need it. "
+        "Read it with job_definition[...]"
+    ):
+        assert after == JOB, after
     with server.likely("send() has to store() the job, and fetch() asks the backend"):
         assert details is not None
     with server.likely("record the task and kwargs of the job, with its state"):
         assert (details["uid"], details["task"]) == (UID, "hello")
         assert details["kwargs"] == JOB["kwargs"]
         assert details["state"] == "queued"
-    with server.likely("submitted_at=now() is the moment at which it was sent"):
-        assert details["submitted_at"]
-    with server.likely(
-        "now() gives a time its zone, and its fraction at a whole second as well"
-    ):
-        assert re.fullmatch(r"[-\d]+T[:\d]+\.\d{6}\+00:00", details["submitted_at"])
+    with server.likely("submitted_at=now() is the moment at which it was sent, in UTC"):
+        assert str(details["submitted_at"]).endswith("+00:00")
     assert [details["started_at"], details["finished_at"]] == [None, None]
-
-
-@pytest.mark.todo("5.4")
-def test_the_callers_dictionary_stays_as_it_is(
-    server: AppServer, tmp_path: Path
-) -> None:
-    """send() doesn't change the dictionary that it is given, nor what is in it."""
-    source = """
-    await SajeClient(FakeQueue(), backend).send(job)
-    return job, len(path.read_text().splitlines())
-    """
-    for job in (JOB, {**JOB, "note": "kept"}):
-        after, lines = call(server, tmp_path, source, job=job)
-        with server.likely(
-            "pop() and del change the dictionary of the caller, who may still need it. "
-            "Read it with job_definition[...]"
-        ):
-            assert after == job, after
-        with server.likely("a job that is sent gets one record, of being queued"):
-            assert lines == 1
 
 
 @pytest.mark.todo("5.4")
 def test_a_refused_job_leaves_no_trace(server: AppServer, tmp_path: Path) -> None:
     """A job that JSON can't hold is neither recorded nor queued."""
     source = """
-    client = SajeClient(FakeQueue(), backend)
-    deep = []
-    for _ in range(80):
-        deep = [deep]
-    raised = []
-    for note in (deep, float("nan"), {1: "a key that isn't text"}):
+    client, raised = SajeClient(FakeQueue(), backend), []
+    for note in (float("nan"), {1: "a key that isn't text"}):
         try:
             await client.send({**job, "note": note})
         except ValueError:
@@ -573,83 +418,50 @@ def test_a_refused_job_leaves_no_trace(server: AppServer, tmp_path: Path) -> Non
     """
     raised, text, messages, later = call(server, tmp_path, source, job=JOB)
     with server.likely("encode() raises ValueError for it. Let that out"):
-        assert raised == ["ValueError"] * 3
+        assert raised == ["ValueError"] * 2
     with server.likely(
         "encode() the whole message before anything is stored, so that a job that is "
         "refused leaves no trace"
     ):
-        assert text == ""
-        assert messages == []
+        assert (text, messages) == ("", [])
     with server.likely("a job that is fine is recorded, after others were refused"):
         assert UID in later
 
 
 @pytest.mark.todo("5.4")
-def test_a_job_that_was_not_recorded_is_not_queued(
-    server: AppServer, tmp_path: Path
-) -> None:
-    """If store() raises OSError, send() does too, and queues nothing."""
-    source = """
-    client, raised = SajeClient(FakeQueue(), FullDisk()), None
-    try:
-        await client.send(job)
-    except OSError:
-        raised = "OSError"
-    await asyncio.sleep(0.05)
-    return raised, client.queue.messages
-    """
-    raised, messages = call(server, tmp_path, source, job=JOB)
-    server.did = "await saje.send(...), with a backend whose store() raises OSError"
-    cause = "a job that was not recorded must not be queued, because nobody could ask "
-    cause += "for it. Let the OSError of store() out, and put_nowait() last"
-    if raised is None and not messages:
-        cause = "nobody hears that the job wasn't recorded. Let the OSError out"
-    with server.likely(cause):
-        assert (raised, messages) == ("OSError", [])
-
-
-@pytest.mark.todo("5.4")
+@pytest.mark.parametrize("kind", ["EOFError", "BrokenPipeError"])
 def test_a_job_that_cannot_be_queued_has_failed(
-    server: AppServer, tmp_path: Path
+    server: AppServer, tmp_path: Path, kind: str
 ) -> None:
     """If the queue is gone, the job is recorded as failed, and send() raises."""
     source = """
-    found = []
-    for error in (EOFError(), BrokenPipeError("gone"), ConnectionRefusedError()):
-        job["uid"], raised = str(uuid4()), None
-        client = SajeClient(FakeQueue(error=error), backend)
-        try:
-            await client.send(job)
-        except (EOFError, OSError) as error:
-            raised = type(error).__name__
-        details = await client.fetch(UUID(job["uid"]))
-        found.append((raised, details and details.to_dict()))
-    return found
+    client = SajeClient(FakeQueue(error=getattr(builtins, kind)()), backend)
+    raised = None
+    try:
+        await client.send(job)
+    except (EOFError, OSError) as error:
+        raised = type(error).__name__
+    details = await client.fetch(uid)
+    return raised, details and details.to_dict()
     """
-    found = call(server, tmp_path, source, job=dict(JOB))
-    kinds = ("EOFError", "BrokenPipeError", "ConnectionRefusedError")
-    for kind, (raised, details) in zip(kinds, found, strict=True):
-        server.did = (
-            f"await saje.send(...), with a queue whose put_nowait() raises {kind}"
-        )
-        with server.likely(
-            "the queue is gone, and whoever sent the job has to hear of it. Record the "
-            "job as failed, then let the exception out: raise"
-        ):
-            assert raised == kind
-        with server.likely(
-            "the job still looks queued, although nobody will run it. Record it as "
-            "failed before you let the exception out"
-        ):
-            assert details, details
-            assert details["state"] == "failed"
-        with server.likely("record the error, as describe(error), and finished_at"):
-            assert details["error"], details
-            assert details["error"]["type"] == kind
-            assert details["error"]["message"]
-            assert details["finished_at"], details
-            assert moment(details["finished_at"]) >= moment(details["submitted_at"])
-        assert details["task"] == "hello"
+    raised, details = call(server, tmp_path, source, job=JOB, kind=kind)
+    server.did = f"await saje.send(...), with a queue whose put_nowait() raises {kind}"
+    with server.likely(
+        "the queue is gone, and whoever sent the job has to hear of it. Record the "
+        "job as failed, then let the exception out: raise"
+    ):
+        assert raised == kind
+    with server.likely(
+        "the job still looks queued, although nobody will run it. Record it as failed "
+        "before you let the exception out"
+    ):
+        assert details, details
+        assert details["state"] == "failed"
+    with server.likely("record the error, as describe(error), and finished_at"):
+        assert details["error"], details
+        assert details["error"]["type"] == kind
+        assert details["error"]["message"]
+        assert str(details["finished_at"]) >= details["submitted_at"]
 
 
 @pytest.mark.todo("5.4")
@@ -662,7 +474,7 @@ def test_post_says_that_a_job_was_not_accepted(server: AppServer) -> None:
         server.did = f"POST /v1/job, while the {broken} was broken"
         with server.likely(
             "send() swallowed the exception of store() or put_nowait(), so the handler "
-            "takes the job as accepted"
+            "takes the job as accepted. A job that wasn't recorded must not be queued"
         ):
             assert reply.status == 503, reply
         assert int(reply.headers["retry-after"]) > 0
@@ -676,35 +488,6 @@ def test_post_says_that_a_job_was_not_accepted(server: AppServer) -> None:
             assert states == expected[broken]
     reply = server.request("POST", "/v1/job", body)
     assert reply.status == 202, reply
-
-
-@pytest.mark.todo("5.4")
-def test_a_job_that_meets_the_end_of_the_queue(start: StartServer) -> None:
-    """If the queue's process has died, POST answers 503, and the app exits."""
-    server = start()
-    _, manager = server.managers()
-    server.worker()
-    server.stopping = True
-    server.main.send_signal(signal.SIGSTOP)  # or it would stop the servers meanwhile
-    try:
-        manager.kill()
-        server.until(lambda: not processes.is_alive(manager), "its Manager is gone")
-        body = {"task": "hello", "kwargs": {"name": "nobody"}}
-        reply = server.request("POST", "/v1/job", body)
-        server.did = f"kill -9 of the Manager that has the queue, then {server.did}"
-        with server.likely("the job was accepted although nobody can run it"):
-            assert reply.status == 503, reply
-        refused = re.findall(r"Job (\S+) was refused", server.logged("was refused"))
-    finally:
-        server.main.send_signal(signal.SIGCONT)
-    with server.likely(
-        "the job still looks queued, although nobody will run it. Record it as failed "
-        "before you let the exception out"
-    ):
-        states = [line["state"] for line in on_file(server, refused[-1])]
-        assert states == ["queued", "failed"]
-    server.ended()
-    server.nothing_left()
 
 
 @pytest.mark.todo("5.5")
@@ -774,10 +557,9 @@ def test_a_job_is_recorded_before_it_is_logged(
         "the store(): a task that nobody awaits may get lost, with its exception"
     ):
         assert "stored as succeeded" in events
-    cause = "await the store() of RUNNING before the work begins"
-    if "stored as running" not in events:
-        cause = "_started() has to record RUNNING, and to await the store()"
-    with server.likely(cause):
+    with server.likely(
+        "_started() has to await the store() of RUNNING, before the work begins"
+    ):
         order = [event for event in events if event[:7] in ("stored ", "Hello, ")]
         assert order == ["stored as running", "Hello, Ada.", "stored as succeeded"]
     with server.likely(
@@ -787,29 +569,6 @@ def test_a_job_is_recorded_before_it_is_logged(
         order = [event for event in events if "succeeded" in event]
         assert order[0] == "stored as succeeded"
         assert order[1:], "no line `Job … succeeded: …` in the log"
-
-
-@pytest.mark.todo("5.6")
-def test_a_job_has_three_records(server: AppServer) -> None:
-    """A job is queued, then running, then succeeded, each with its time."""
-    uid = server.post("word_count", text="a b a")
-    server.outcome(uid)
-    with server.likely("record RUNNING in _started(), and the outcome in execute()"):
-        details = server.details(uid, ended=False)
-        states = [line["state"] for line in on_file(server, uid)]
-        assert states == ["queued", "running", "succeeded"]
-    with server.likely(
-        "**outcome passes the result as a field of its own: store(..., **outcome)"
-    ):
-        assert details["result"], details
-        assert details["result"]["words"] == 3
-        assert details["error"] is None
-    times = [details[f"{k}_at"] for k in ("submitted", "started", "finished")]
-    with server.likely("started_at and finished_at come from now()"):
-        assert all(times), details
-        assert [moment(time).tzinfo for time in times] == [UTC] * 3
-    with server.likely(FINISHED_LAST):
-        assert times == sorted(times)
 
 
 @pytest.mark.todo("5.6")
@@ -829,10 +588,17 @@ def test_a_job_is_finished_after_the_work(server: AppServer) -> None:
         release.touch()
     assert server.details(uid)["state"] == "succeeded"
     details = server.details(server.post("hello", seconds=0.3))
-    assert details["result"] == "Hello, World."
-    work = moment(details["finished_at"]) - moment(details["started_at"])
-    with server.likely(FINISHED_LAST):
-        assert work.total_seconds() >= 0.29
+    with server.likely(
+        "**outcome passes the result as a field of its own: store(..., **outcome)"
+    ):
+        assert details["result"] == "Hello, World."
+        assert details["error"] is None
+    times = [details["started_at"], details["finished_at"]]
+    with server.likely("started_at and finished_at come from now(), which says UTC"):
+        assert all(str(time).endswith("+00:00") for time in times), times
+    started, finished = map(datetime.fromisoformat, times)
+    with server.likely("finished_at has to be taken after the work has ended"):
+        assert (finished - started).total_seconds() >= 0.29
 
 
 @pytest.mark.todo("5.6")
@@ -840,13 +606,10 @@ def test_a_job_is_finished_after_the_work(server: AppServer) -> None:
     ("task", "kwargs", "error"),
     [
         ("probe_raises", {"kind": "SystemExit"}, "SystemExit"),
-        ("probe_raises", {"kind": "KeyError"}, "KeyError"),
-        ("probe_raises", {"kind": "Unprintable"}, "Unprintable"),
         ("word_count", {"txt": "a"}, "TypeError"),
-        ("probe_failing_group", {}, "ExceptionGroup"),
         ("probe_cancels_itself", {}, "CancelledError"),
     ],
-    ids=["exit", "empty", "unprintable", "arguments", "group", "cancelled"],
+    ids=["exit", "arguments", "cancelled"],
 )
 def test_a_failure_is_recorded(
     server: AppServer, task: str, kwargs: dict[str, Any], error: str
@@ -855,11 +618,10 @@ def test_a_failure_is_recorded(
     uid = server.post(task, **kwargs)
     server.outcome(uid)
     details = server.details(uid, ended=False)
-    cause = "a job whose task raised an exception has failed"
-    if details["state"] == "running":
-        cause = "a failure is an outcome as well: its store() comes after the try, "
-        cause += "whatever was raised in it"
-    with server.likely(cause):
+    with server.likely(
+        "a job whose task raised an exception has failed. This is an outcome as well: "
+        "its store() comes after the try, whatever was raised in it"
+    ):
         assert details["state"] == "failed"
         assert details["result"] is None
     with server.likely(
@@ -872,21 +634,12 @@ def test_a_failure_is_recorded(
 
 
 @pytest.mark.todo("5.6")
-@pytest.mark.parametrize(
-    ("task", "kwargs"),
-    [
-        ("probe_unstorable", {"kind": "NaN"}),
-        ("probe_unstorable", {"kind": "a set"}),
-        ("probe_unstorable", {"kind": "keys that JSON makes equal"}),
-        ("probe_nested", {"levels": 64}),
-    ],
-    ids=["NaN", "set", "keys", "nested"],
-)
+@pytest.mark.parametrize("kind", ["NaN", "nested"])
 def test_a_result_that_json_cannot_hold_is_a_failure(
-    server: AppServer, task: str, kwargs: dict[str, Any]
+    server: AppServer, kind: str
 ) -> None:
     """A result that can't be recorded fails its job with a ValueError."""
-    uid = server.post(task, **kwargs)
+    uid = server.post("probe_unstorable", kind=kind)
     with server.likely(
         "a result that JSON can't hold is a failure, so call encode(outcome) inside "
         "the try. (The result alone may be a level less deep than its record)"
@@ -949,37 +702,16 @@ def test_an_outcome_that_cannot_be_written_is_logged(server: AppServer) -> None:
 
 
 @pytest.mark.todo("5.6")
-def test_a_large_text_goes_through(server: AppServer) -> None:
-    """A text of 500 kB is recorded, queued, counted and answered."""
-    text = " ".join(f"Word{n % 977}, it's | {n % 13}é\n" for n in range(30_000))
-    counts = Counter(re.findall(r"[\w']+", text.lower()))
-    assert len(text.encode()) > 500_000
-    details = server.details(server.post("word_count", text=text))
-    assert details["kwargs"]["text"] == text, str(details)[:300]
-    assert details["result"] == {
-        "words": counts.total(),
-        "distinct": len(counts),
-        "top": [list(pair) for pair in counts.most_common(10)],
-    }
-
-
-@pytest.mark.todo("5.6")
-def test_one_app_at_a_time_uses_the_file(server: AppServer, tmp_path: Path) -> None:
+def test_one_app_at_a_time_uses_the_file(server: AppServer) -> None:
     """Another app on the same file is refused in words, and harms no running job."""
     uid = server.post("hello", seconds=600)
     server.running(uid)
-    with server.likely("claim() in saje/creator.py was given, and has been changed"):
-        for data, words in (
-            (server.data, "Another app uses"),
-            (tmp_path, "SAJE_DB must"),
-        ):
-            # In the other folder, there is a folder in place of the file.
-            (tmp_path / "jobs.db").mkdir(exist_ok=True)
-            with pytest.raises(Checkpoint) as failure:
-                AppServer(server.app, data).kill()
-            server.did = f"started another app, with SANIC_SAJE_DB={data}/jobs.db"
-            assert words in str(failure.value)
-            assert "Traceback" not in str(failure.value)
+    with pytest.raises(Checkpoint) as failure:
+        AppServer(server.app, server.data).kill()
+    server.did = f"started another app, with SANIC_SAJE_DB={server.db}"
+    with server.likely("the lock in saje/creator.py was given, and has been changed"):
+        assert "Another app uses" in str(failure.value)
+        assert "Traceback" not in str(failure.value)
         assert server.details(uid, ended=False)["state"] == "running"
 
 

@@ -7,6 +7,8 @@ import re
 import shlex
 from contextlib import suppress
 from http.client import HTTPConnection
+from pathlib import Path
+from textwrap import dedent
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -82,6 +84,36 @@ class AppServer(AppProcess):
         reply = self.request("POST", "/probe/send", {"job": job})
         self.did = f"await saje.send({job!r})"
         assert reply.status == 200, reply
+
+    def call(self, setup: str, source: str, folder: Path, **names: Any) -> Any:
+        """Run some calls in one of the servers.
+
+        Args:
+            setup: What they begin with, such as imports.
+            source: The calls, which return what JSON can hold.
+            folder: Where they may keep a file. They know it as `folder`.
+            **names: More values for them.
+
+        Returns:
+            What the calls return.
+        """
+        source = dedent(source).strip()
+        names |= {"folder": str(folder)}
+        body = {"setup": setup, "source": source, "names": names}
+        reply = self.request("POST", "/probe/call", body)
+        self.did = f"these calls, in a server:\n{source}"
+        raised = reply.json["raised"]
+        assert raised is None, raised
+        return reply.json["returned"]
+
+    def refusal(self, name: str, value: str) -> str | None:
+        """Return why create_saje() refuses a setting, or None if it doesn't."""
+        body = {"name": name, "value": value}
+        refused: str | None = self.request("POST", "/probe/setting", body).json[
+            "refused"
+        ]
+        self.did = f"SANIC_{name}={value}, then create_saje(app)"
+        return refused
 
     def each_server(self, path: str) -> dict[int, Any]:
         """GET a path until every server has answered, and return the JSON by pid."""

@@ -61,18 +61,16 @@ def trace(db: sqlite3.Connection) -> Callable[[str], int]:
 
 
 class SlowStore(Store):
-    """A store whose commits wait until a test lets them go, and are counted."""
+    """A store whose commits wait until a test lets them go."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         """Create a store whose gate is closed."""
         written.clear()
-        self.sizes: list[int] = []
         self.began = threading.Event()
         self.gate = threading.Event()
         super().__init__(db)
 
     def _commit(self, batch: Sequence[Request[Any, Any]]) -> list[Any]:
-        self.sizes.append(len(batch))
         self.began.set()
         self.gate.wait(20)
         return super()._commit(batch)

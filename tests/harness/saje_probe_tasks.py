@@ -263,22 +263,19 @@ class Blocks(Task):
         time.sleep(60)
 
 
-UNSTORABLE: dict[str, Any] = {
-    "NaN": {"value": float("nan")},
-    "a set": {1, 2},
-    "keys that JSON makes equal": {1: "one", "1": "two"},
-}
-"""Results that JSON can't hold."""
-
-
 class Unstorable(Task):
     """Returns what JSON can't hold."""
 
     name = "probe_unstorable"
 
     async def run(self, kind: str) -> Any:
-        """Return the result of that name."""
-        return UNSTORABLE[kind]
+        """Return NaN, or else 64 lists in each other, whose record is even deeper."""
+        if kind == "NaN":
+            return float("nan")
+        result: list[Any] = []
+        for _ in range(63):
+            result = [result]
+        return result
 
 
 class FillsTheDisk(Task):
@@ -321,19 +318,6 @@ class LosesTheDisk(Task):
         threading.Thread(target=wait, daemon=True).start()
         begun.wait()
         return "a result that has to wait"
-
-
-class Nested(Task):
-    """Returns lists in lists. A record of them has a few levels more."""
-
-    name = "probe_nested"
-
-    async def run(self, levels: int) -> Any:
-        """Return so many lists in each other."""
-        result: list[Any] = []
-        for _ in range(levels - 1):
-            result = [result]
-        return result
 
 
 class Kills(Task):
