@@ -610,7 +610,9 @@ def at(text: str) -> float:
 
 def written(seconds: float | None) -> str | None:
     """Return a time of UTC in words."""
-    return seconds and datetime.fromtimestamp(seconds, UTC).isoformat(" ")
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(" ")
 
 
 @pytest.mark.todo("12.7")
@@ -647,7 +649,7 @@ def test_all_workers_find_the_same_slot(
         if hasattr(time, "tzset"):  # Windows has none
             os.environ["TZ"] = "NPT-5:45"
             time.tzset()
-        return named(map(find, nows)), find(nows[0], None, None)
+        return [find(now) for now in nows], find(nows[0], None, None)
     finally:
         os.environ.pop("TZ", None)
         if zone is not None:
