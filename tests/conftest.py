@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "harness"))
 
 from app_process import Checkpoint, Overslept  # noqa: E402
-from app_server import AppServer, StartServer  # noqa: E402
+from app_server import AppServer, Call, StartServer  # noqa: E402
 from causes import in_the_code  # noqa: E402
 
 from workshop.core.steps import read_step  # noqa: E402
@@ -361,3 +361,20 @@ def server(
     shared = servers(request.node).shared()
     request.node.stash[SERVERS] = [shared]
     return shared
+
+
+@pytest.fixture
+def call(request: pytest.FixtureRequest, server: AppServer, tmp_path: Path) -> Call:
+    """Run some calls in one of the servers, after the SETUP of the suite."""
+
+    def run(source: str, **names: Any) -> Any:
+        source = dedent(source).strip()
+        names = {"folder": str(tmp_path)} | names
+        body = {"setup": request.module.SETUP, "source": source, "names": names}
+        reply = server.request("POST", "/probe/call", body)
+        server.did = f"these calls, in a server:\n{source}"
+        if raised := reply.json["raised"]:
+            raise server.failed("no exception", raised)
+        return reply.json["returned"]
+
+    return run

@@ -1,18 +1,15 @@
 """Step 10: leases, by which a worker holds its jobs for as long as it lives."""
 
 import re
-import signal
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from textwrap import dedent
-from typing import Any
 from uuid import UUID
 
 import psutil
 import pytest
-from app_server import AppServer, StartServer
+from app_server import AppServer, Call
 from pace import slowness
 
 LEASE = round(slowness(), 1)
@@ -23,135 +20,69 @@ SETTINGS = {"SAJE_WORKERS": 2, "SAJE_CONCURRENCY": 4, "SAJE_LEASE": LEASE}
 SETUP = """
 import asyncio
 from pathlib import Path
-from uuid import uuid4
-from saje.model import JobState, NewJob, Outcome, new_uid
-from saje.schema import connect
+from saje.model import JobState, NewJob, new_uid
 from saje.sqlite import SQLiteBackend, beat, dismiss, reap
 from saje.wake import Bell, new_tokens
 from saje_probe_parts import became, claim, finish, log_to
 from saje_probe_scheduler import *
+from saje_probe_sqlite import Beside, Clock, succeeded
 path = Path(folder) / "jobs.db"
-other = connect(path, "normal")  # beside the one that is tested
-
-class Clock:
-    now = 1000.0  # seconds since the computer was started
-    def __call__(self):
-        return self.now
-
+other = Beside(path)
+put, rows, db = other.put, other.rows, other.db
 monotonic = Clock()
+events, tokens = [], new_tokens()
 
 def open_backend():
     return SQLiteBackend(path, "normal", monotonic=monotonic)
 
-def put(task, **columns):
-    columns = {"uid": uuid4().bytes, "task": task, "kwargs": "{}"} | columns
-    columns = {"state": "queued", "submitted_at": 1.0} | columns
-    marks = ", ".join("?" * len(columns))
-    sql = f"INSERT INTO jobs ({', '.join(columns)}) VALUES ({marks})"
-    other.execute(sql, tuple(columns.values()))
-
-def rows(columns="task, state"):
-    return other.execute(f"SELECT {columns} FROM jobs ORDER BY seq").fetchall()
-
 def leases():
-    return dict(other.execute("SELECT name, alive_until FROM workers"))
+    return dict(db.execute("SELECT name, alive_until FROM workers"))
 
-def succeeded(claim):
-    return Outcome(claim.seq, claim.attempt, JobState.SUCCEEDED, "7")
+def made(*answers, **changes):  # a worker, on a backend that notes what it does
+    backend = LeaseBackend(events, *answers, **changes)
+    scheduler = make_scheduler(backend, Bell(tokens))
+    scheduler._give_up = lambda: events.append(["give up"])
+    return scheduler
 """
 """What the calls of these tests begin with."""
 
 
-def call(server: AppServer, folder: Path, source: str, **names: Any) -> Any:
-    """Run some calls in one of the servers.
-
-    Args:
-        server: The app.
-        folder: Where the database is. It is created if there is none yet.
-        source: The calls, which return what JSON can hold.
-        **names: Values for the calls.
-
-    Returns:
-        What the calls return.
-    """
-    names = {"folder": str(folder)} | names
-    body = {"setup": SETUP, "source": dedent(source), "names": names}
-    reply = server.request("POST", "/probe/call", body)
-    server.did = f"these calls, in a server:\n{dedent(source).strip()}"
-    assert reply.json["raised"] is None
-    return reply.json["returned"]
-
-
 @pytest.mark.todo("10.1")
-def test_a_beat_extends_a_lease(server: AppServer, tmp_path: Path) -> None:
-    """The first beat begins a lease, and each further one extends it from now on."""
-    source = """
-    backend = open_backend()
-    found = [await backend.beat("a", 15), await backend.beat("b", 30)]
-    first = leases()
-    monotonic.now += 5  # seconds
-    found.append(await backend.beat("a", 15))
-    return found, first, leases()
+def test_a_beat_extends_a_lease(server: AppServer, call: Call) -> None:
+    """The first beat begins a lease, and each further one extends it from now on.
+
+    If nobody has ended a lease that is over, its worker keeps it, and its jobs.
     """
-    found, first, later = call(server, tmp_path, source)
-    server.did += "\nwith monotonic() at 1000, and then at 1005"
+    source = """
+    first = beat(db, [("a", 15), ("b", 30)], monotonic), leases()
+    put("job", state="running", worker="a")
+    monotonic.now += 100  # seconds
+    later = beat(db, [("c", 7), ("a", 15)], monotonic), leases()
+    return *first, *later, rows()
+    """
+    first, begun, found, left, jobs = call(source)
+    server.did += "\nwith monotonic() at 1000, and then at 1100"
     with server.likely("a worker that has no row needs one: INSERT INTO workers"):
-        assert first.keys() == {"a", "b"}
+        assert begun.keys() == {"a", "b"}
     cause = "a lease ends `lease` seconds from now, and now is monotonic()"
-    if first["a"] > 1_000_000:
+    if begun["a"] > 1_000_000:
         cause = "that is the time of the wall clock, which somebody can set forward, "
         cause += "so that all leases are over at once. Use monotonic()"
     with server.likely(cause):
-        assert first == {"a": 1015, "b": 1030}
+        assert begun == {"a": 1015, "b": 1030}
     with server.likely("UPDATE the row of this worker, and of no other"):
-        assert later == {"a": 1020, "b": 1030}
+        assert left == {"a": 1115, "b": 1030, "c": 1107}
     with server.likely(
-        "return whether the row was there before. The rowcount of the UPDATE says so"
+        "return for each beat whether its worker's row was there before, however late "
+        "the beat is, because nobody has taken the jobs. The rowcount of the UPDATE "
+        "says so"
     ):
-        assert found == [False, False, True]
+        assert (first, found) == ([False, False], [False, True])
+        assert jobs == [["job", "running"]]
 
 
 @pytest.mark.todo("10.1")
-def test_beats_in_one_batch(server: AppServer, tmp_path: Path) -> None:
-    """Each beat of a batch has its own result, in the order of the batch."""
-    source = """
-    db = connect(path, "normal")
-    first = beat(db, [("a", 15)], monotonic)
-    return first, beat(db, [("b", 5), ("a", 15), ("c", 7)], monotonic), leases()
-    """
-    first, found, left = call(server, tmp_path, source)
-    with server.likely("return a list with one value for each of the beats"):
-        assert (len(first), len(found)) == (1, 3)
-    with server.likely("return for each worker whether its row was there before"):
-        assert (first, found) == ([False], [False, True, False])
-    assert left == {"a": 1015, "b": 1005, "c": 1007}
-
-
-@pytest.mark.todo("10.1")
-def test_a_late_beat_is_in_time(server: AppServer, tmp_path: Path) -> None:
-    """If nobody has ended a lease that is over, the worker keeps it, and its jobs."""
-    source = """
-    backend = open_backend()
-    await backend.beat("a", 15)
-    await backend.add(NewJob(new_uid(), "hello", "{}"))
-    await claim(backend, 1, "a")
-    monotonic.now += 100
-    return await backend.beat("a", 15), leases(), rows("state, worker")
-    """
-    found, left, rows = call(server, tmp_path, source)
-    with server.likely("a worker that has no row needs one: INSERT INTO workers"):
-        assert left, "no rows"
-    with server.likely(
-        "as long as the row is there, nobody has taken the jobs. So it doesn't matter "
-        "how late the beat is, and giving up the jobs would help nobody"
-    ):
-        assert found is True
-        assert rows == [["running", "a"]]
-    assert left == {"a": 1115}
-
-
-@pytest.mark.todo("10.1")
-def test_what_was_claimed_without_a_lease(server: AppServer, tmp_path: Path) -> None:
+def test_what_was_claimed_without_a_lease(server: AppServer, call: Call) -> None:
     """A worker that had lost its lease gives up what it has claimed since then."""
     source = """
     backend = open_backend()
@@ -167,7 +98,7 @@ def test_what_was_claimed_without_a_lease(server: AppServer, tmp_path: Path) -> 
     held = await backend.beat("a", 15)
     return found, between, late, [c.attempt for c in again], held, rows()
     """
-    found, between, late, again, held, after = call(server, tmp_path, source)
+    found, between, late, again, held, after = call(source)
     with server.likely("return whether the row was there before"):
         assert (found, held) == (False, True)
     cause = "the worker is about to give this job up, because beat() returns False. "
@@ -187,49 +118,43 @@ def test_what_was_claimed_without_a_lease(server: AppServer, tmp_path: Path) -> 
 
 
 @pytest.mark.todo("10.2")
-def test_a_dismissed_worker_has_no_lease(server: AppServer, tmp_path: Path) -> None:
+def test_a_dismissed_worker_has_no_lease(server: AppServer, call: Call) -> None:
     """The leases of the workers that are dismissed end, and no others."""
     source = """
-    db = connect(path, "normal")
     beat(db, [(name, 15) for name in ("a", "it's b", "c", "d")], monotonic)
     before = sorted(leases())
     returned = dismiss(db, ["it's b", "d", "unknown"])
-    left = sorted(leases())
-    await open_backend().dismiss("a")
-    return before, returned, left, sorted(leases())
+    return before, returned, sorted(leases())
     """
-    before, returned, left, last = call(server, tmp_path, source)
+    before, returned, left = call(source)
     with server.likely("there are no leases. Do the tests of TODO 10.1 pass?"):
         assert before == ["a", "c", "d", "it's b"]
-    cause = (
-        "the others would take these workers to be alive for 15 seconds. Remove the "
-    )
-    cause += "rows: DELETE FROM workers WHERE name = ?"
+    cause = "the others would take these workers to be alive for 15 seconds. Remove "
+    cause += "the rows: DELETE FROM workers WHERE name = ?"
     if not left:
         cause = "the leases of all workers have ended, so everybody's jobs would be "
         cause += "taken. Remove only the rows of these workers: WHERE name = ?"
     with server.likely(cause):
         assert left == ["a", "c"]
-    assert last == ["c"]
     assert returned == [None] * 3
 
 
 @pytest.mark.todo("10.2")
-def test_a_worker_that_stops_has_no_lease(server: AppServer, tmp_path: Path) -> None:
+def test_a_worker_that_stops_has_no_lease(server: AppServer, call: Call) -> None:
     """A worker that stops ends its lease, and only its own."""
     source = """
     backend = open_backend()
     for name in ("probe", "another"):
         await backend.beat(name, 15)
     before = sorted(leases())
-    scheduler = make_scheduler(backend, Bell(new_tokens()))
+    scheduler = make_scheduler(backend, Bell(tokens))
     run = asyncio.create_task(scheduler.run())
     await became(lambda: scheduler._loop)
     scheduler.stop()
     await asyncio.wait_for(run, 20)
     return before, sorted(leases())
     """
-    before, left = call(server, tmp_path, source)
+    before, left = call(source)
     server.did += "\nwhere the worker is called probe"
     with server.likely("there are no leases. Do the tests of TODO 10.1 pass?"):
         assert before == ["another", "probe"]
@@ -238,9 +163,7 @@ def test_a_worker_that_stops_has_no_lease(server: AppServer, tmp_path: Path) -> 
 
 
 @pytest.mark.todo("10.3")
-def test_the_jobs_of_a_dead_worker_wait_again(
-    server: AppServer, tmp_path: Path
-) -> None:
+def test_the_jobs_of_a_dead_worker_wait_again(server: AppServer, call: Call) -> None:
     """When a lease is over, its worker's jobs wait again, and all others stay."""
     source = """
     backend = open_backend()
@@ -262,7 +185,7 @@ def test_the_jobs_of_a_dead_worker_wait_again(
     late = [await finish(backend, succeeded(c)) for c in (*old, *again)]
     return early, found, between, left, taken, late
     """
-    early, found, between, left, taken, late = call(server, tmp_path, source)
+    early, found, between, left, taken, late = call(source)
     server.did += "\nwhere the lease of a is over after 15 s, and that of b isn't"
     with server.likely("there are no leases. Do the tests of TODO 10.1 pass?"):
         assert early[2] == ["a", "b"]
@@ -301,18 +224,18 @@ def test_the_jobs_of_a_dead_worker_wait_again(
 
 
 @pytest.mark.todo("10.3")
-def test_only_running_jobs_are_taken(server: AppServer, tmp_path: Path) -> None:
+def test_only_running_jobs_are_taken(server: AppServer, call: Call) -> None:
     """If a worker has no row, its running jobs wait again. What has ended stays."""
     source = """
-    backend, states = open_backend(), list(JobState)
-    await backend.beat("alive", 15)
-    for state in states:
+    beat(db, [("alive", 15)], monotonic)
+    for state in JobState:
         put(f"gone, {state}", state=state, worker="gone", result='"kept"')
     put("alive, running", state="running", worker="alive")
     before = rows("task, state, result, error")
-    return await backend.reap(), before, rows("task, state, result, error")
+    return reap(db, [(), (), ()], monotonic), before, rows("task, state, result, error")
     """
-    found, before, after = call(server, tmp_path, source)
+    found, before, after = call(source)
+    server.did += "\nso there are three calls of reap() in one batch"
     states = {task: state for task, state, *_ in after}
     with server.likely(
         "a worker that has no row isn't alive, whether its lease was over just now or "
@@ -321,84 +244,24 @@ def test_only_running_jobs_are_taken(server: AppServer, tmp_path: Path) -> None:
         assert states["gone, running"] == "queued"
     with server.likely("this worker has a row, so it is alive and runs the job"):
         assert states["alive, running"] == "running"
-    kept = [row for row in before if row[1] != "running"]
     with server.likely("a job that has ended must not run again: state = 'running'"):
-        left = [row for row in after if not row[0].endswith("running")]
-        changed = [new for old, new in zip(kept, left, strict=True) if old != new]
-        assert not changed, f"changed: {changed[0]}"
-        assert found == 1
-
-
-@pytest.mark.todo("10.3")
-def test_a_batch_takes_each_job_once(server: AppServer, tmp_path: Path) -> None:
-    """If several calls are in one batch, each job counts in only one result."""
-    source = """
-    db = connect(path, "normal")
-    for task in "ab":
-        put(task, state="running", worker="gone")
-    return reap(db, [(), (), ()], monotonic), [state for _, state in rows()]
-    """
-    found, states = call(server, tmp_path, source)
-    with server.likely("queue the running jobs of workers that have no row"):
-        assert states == ["queued", "queued"]
+        for old, new in zip(before, after, strict=True):
+            assert new == old or old[0] == "gone, running"
     with server.likely(
         "there is a result for each of the calls. The first of them gets the rowcount, "
         "and what it has taken can't be taken once more, so the others get 0"
     ):
-        assert len(found) == 3
-        assert sorted(found) == [0, 0, 2]
-
-
-@pytest.mark.todo("10.3")
-def test_a_day_of_leases(server: AppServer, tmp_path: Path) -> None:
-    """A worker that beats in time keeps its jobs all day. One that dies loses them."""
-    source = """
-    db, taken = connect(path, "normal"), []
-    for name in ("a", "b"):
-        beat(db, [(name, 15)], monotonic)
-        put("job", state="running", worker=name)
-    db.execute("BEGIN")
-    for second in range(0, 86_400, 5):
-        monotonic.now = 1000.0 + second
-        beat(db, [("a", 15)], monotonic)
-        if second < 43_200:
-            beat(db, [("b", 15)], monotonic)
-        if (found := reap(db, [()], monotonic)) != [0]:
-            taken.append((second, *found))
-    db.execute("COMMIT")
-    return taken, rows("worker, state")
-    """
-    taken, rows = call(server, tmp_path, source)
-    server.did += "\nwhere b beats for the last time after 43195 s"
-    with server.likely("b has been dead since noon, so its job has to wait again"):
-        assert [row for row in rows if row[0] == "b"] == [["b", "queued"]]
-    with server.likely("a beats every 5 s, so its lease of 15 s is never over"):
-        assert [row for row in rows if row[0] == "a"] == [["a", "running"]]
-    with server.likely("the lease of b is over 15 s after its last beat"):
-        assert len(taken) == 1
-        assert 43_210 <= taken[0][0] <= 43_220
-
-
-BEATEN = """
-events, tokens = [], new_tokens()
-
-def made(*answers, **changes):
-    backend = LeaseBackend(events, *answers, **changes)
-    scheduler = make_scheduler(backend, Bell(tokens))
-    scheduler._give_up = lambda: events.append(["give up"])
-    return scheduler
-"""
-"""A worker that notes when it gives up its jobs, on a backend that notes the rest."""
+        assert sorted(found) == [0, 0, 1]
 
 
 @pytest.mark.todo("10.4")
-def test_a_beat_and_then_a_reap(server: AppServer, tmp_path: Path) -> None:
+def test_a_beat_and_then_a_reap(server: AppServer, call: Call) -> None:
     """A worker extends its own lease, and then it takes the jobs of others."""
     source = """
     await made()._beat()
     return events
     """
-    events = call(server, tmp_path, BEATEN + dedent(source))
+    events = call(source)
     server.did = "_beat(), of a worker called probe whose lease lasts 15 s"
     with server.likely("the lease isn't extended: await self.backend.beat(...)"):
         assert ["beat", "probe", 15] in events
@@ -418,13 +281,13 @@ def test_a_beat_and_then_a_reap(server: AppServer, tmp_path: Path) -> None:
 
 
 @pytest.mark.todo("10.4")
-def test_a_lost_lease_is_noticed_at_once(server: AppServer, tmp_path: Path) -> None:
+def test_a_lost_lease_is_noticed_at_once(server: AppServer, call: Call) -> None:
     """A worker that has lost its lease gives up its jobs, before it does more."""
     source = """
     await made(held=False)._beat()
     return events
     """
-    events = call(server, tmp_path, BEATEN + dedent(source))
+    events = call(source)
     server.did = "_beat(), when backend.beat() returns False"
     with server.likely(
         "the lease is gone, so others have the jobs: if beat() returns False, call "
@@ -440,7 +303,7 @@ def test_a_lost_lease_is_noticed_at_once(server: AppServer, tmp_path: Path) -> N
 
 
 @pytest.mark.todo("10.4")
-def test_jobs_that_were_taken_are_announced(server: AppServer, tmp_path: Path) -> None:
+def test_jobs_that_were_taken_are_announced(server: AppServer, call: Call) -> None:
     """A worker that takes jobs back says so, and rings for one that is idle."""
     source = """
     found = []
@@ -451,7 +314,7 @@ def test_jobs_that_were_taken_are_announced(server: AppServer, tmp_path: Path) -
         found.append((tokens.acquire(block=False), lines))
     return events, found
     """
-    events, found = call(server, tmp_path, BEATEN + dedent(source))
+    events, found = call(source)
     server.did = "_beat(), when reap() returns 3, and then when it returns 0"
     (rang, lines), (rang_again, more) = found
     with server.likely("take jobs back: await self.backend.reap()"):
@@ -470,7 +333,7 @@ def test_jobs_that_were_taken_are_announced(server: AppServer, tmp_path: Path) -
 
 @pytest.mark.todo("10.4")
 @pytest.mark.parametrize("error", ["beat", "reap"])
-def test_a_beat_that_fails(server: AppServer, tmp_path: Path, error: str) -> None:
+def test_a_beat_that_fails(server: AppServer, call: Call, error: str) -> None:
     """While the store can't be used, a worker says so, and goes on with its jobs."""
     source = """
     scheduler, lines, raised = made(error=error), [], None
@@ -483,7 +346,7 @@ def test_a_beat_that_fails(server: AppServer, tmp_path: Path, error: str) -> Non
     await scheduler._beat()
     return first, raised, lines, events[len(first):], tokens.acquire(block=False)
     """
-    found = call(server, tmp_path, BEATEN + dedent(source), error=error)
+    found = call(source, error=error)
     first, raised, lines, later, rang = found
     server.did = f"_beat(), while backend.{error}() raises OSError, and then once more"
     with server.likely("call beat() and reap() of self.backend"):
@@ -504,7 +367,7 @@ def test_a_beat_that_fails(server: AppServer, tmp_path: Path, error: str) -> Non
 
 
 @pytest.mark.todo("10.4")
-def test_a_worker_beats_again_and_again(server: AppServer, tmp_path: Path) -> None:
+def test_a_worker_beats_again_and_again(server: AppServer, call: Call) -> None:
     """A worker beats before it claims a job, and then several times in each lease."""
     source = """
     backend = LeaseBackend(events, error="reap")
@@ -518,7 +381,7 @@ def test_a_worker_beats_again_and_again(server: AppServer, tmp_path: Path) -> No
         enough = lambda: len(beats()) > 4 or run.done()
         return first, first and await became(enough, 20) and not run.done()
     """
-    first, often = call(server, tmp_path, BEATEN + dedent(source))
+    first, often = call(source)
     server.did = "a worker whose lease is short, and whose first reap() fails"
     with server.likely(
         "_beat() has to call self.backend.beat(self.worker, self.lease)"
@@ -528,17 +391,6 @@ def test_a_worker_beats_again_and_again(server: AppServer, tmp_path: Path) -> No
         "a beat that fails must not be the last one, so don't let the OSError out"
     ):
         assert often, "after that, there were no more beats"
-
-
-def select(server: AppServer, sql: str, *values: Any) -> list[Any]:
-    """Read from the app's database, beside the app."""
-    with closing(sqlite3.connect(server.db, timeout=20)) as db:
-        return db.execute(sql, values).fetchall()
-
-
-def leases(server: AppServer) -> set[str]:
-    """Return the names of the workers that have a lease."""
-    return {name for (name,) in select(server, "SELECT name FROM workers")}
 
 
 def held(server: AppServer, uid: str) -> tuple[psutil.Process, int]:
@@ -555,7 +407,7 @@ def held(server: AppServer, uid: str) -> tuple[psutil.Process, int]:
         "beat() of the backend"
     ):
         found = server.until(
-            lambda: select(server, sql, UUID(uid).bytes),
+            lambda: server.select(sql, UUID(uid).bytes),
             "a job that runs in a worker that has a lease",
             2,
         )
@@ -565,58 +417,13 @@ def held(server: AppServer, uid: str) -> tuple[psutil.Process, int]:
     return psutil.Process(int(pid[1])), attempt
 
 
-@pytest.mark.todo("10.4")
-def test_a_killed_worker_loses_its_jobs(start: StartServer, tmp_path: Path) -> None:
-    """If a worker is killed, another one takes its job after the lease, and ends it."""
-    server, gate = start(), tmp_path / "gate"
-    uid = server.post("probe_stays", until=str(gate))
-    worker, attempt = held(server, uid)
-    worker.kill()
-    server.did = f"kill -9 of a worker that runs a job, with SANIC_SAJE_LEASE={LEASE}"
-    with server.likely(
-        "the worker is dead, and its job is still 'running'. The other one has to reap "
-        "it: see _beat()"
-    ):
-        server.until(
-            lambda: server.details(uid, ended=False)["attempts"] > attempt,
-            "another attempt at the job",
-        )
-    gate.touch()
-    details = server.details(uid)
-    assert (details["state"], details["failures"]) == ("succeeded", [])
-    assert details["result"] != worker.pid
-    for value in ("0", "long"):
-        body = {"name": "SAJE_LEASE", "value": value}
-        refused = server.request("POST", "/probe/setting", body).json["refused"]
-        assert str(refused).startswith("SAJE_LEASE must be seconds"), refused
-
-
-@pytest.mark.todo("10.4")
-def test_a_stopped_app_leaves_no_lease(start: StartServer) -> None:
-    """Each worker has a lease while the app runs, and none after Ctrl+C."""
-    server = start()
-    names = {
-        f"{name} [{worker['pid']}]"
-        for name, worker in server.info()["workers"].items()
-        if "SajeWorker" in name
-    }
-    with server.likely("a worker has no lease: await self.backend.beat(...)"):
-        server.until(lambda: leases(server) == names, f"leases of {sorted(names)}", 2)
-    server.signal(signal.SIGINT, to_group=True)
-    server.ended_well()
-    with server.likely("a worker ends its lease when it stops: dismiss()"):
-        assert leases(server) == set()
-
-
 @pytest.mark.todo("10.5")
-def test_jobs_that_are_given_up_are_interrupted(
-    server: AppServer, tmp_path: Path
-) -> None:
+def test_jobs_that_are_given_up_are_interrupted(server: AppServer, call: Call) -> None:
     """A worker that gives up its jobs interrupts all of them, and records nothing."""
     source = """
-    events, lines, jobs = [], [], [long_job(), long_job(), long_job()]
+    lines, jobs = [], [long_job(), long_job(), long_job()]
     backend = LeaseBackend(events, (jobs, False))
-    scheduler = make_scheduler(backend, Bell(new_tokens()), concurrency=4)
+    scheduler = make_scheduler(backend, Bell(tokens), concurrency=4)
     async with running(scheduler):
         await became(lambda: len(scheduler.jobs) == 3)
         await asyncio.sleep(0)  # now each of them has begun
@@ -631,7 +438,7 @@ def test_jobs_that_are_given_up_are_interrupted(
     recorded = [event for event in events if event[0] == "record"]
     return asked, left, recorded, [line for line in lines if "succeed" in line]
     """
-    asked, left, recorded, failed = call(server, tmp_path, source)
+    asked, left, recorded, failed = call(source)
     server.did += "\nwhere three jobs run, each of them for an hour"
     with server.likely(
         "others run these jobs by now, so their results here would be refused. Cancel "
@@ -645,77 +452,6 @@ def test_jobs_that_are_given_up_are_interrupted(
         "'failed'. So set job.interrupted, as the drain does"
     ):
         assert (recorded, failed) == ([], [])
-
-
-AWAY = """
-backend = open_backend()
-
-def made(name, slots):
-    values = {"worker": name, "concurrency": slots, "lease": 3600}
-    return make_scheduler(open_backend(), Bell(new_tokens()), **values)
-
-def found():
-    return rows("state, worker, attempt")
-
-await backend.add(NewJob(new_uid(), "hello", '{"seconds": 3600}'))
-"""
-"""Workers that don't beat by themselves in the time of a test, and a long job."""
-
-
-@pytest.mark.todo("10.5")
-def test_a_worker_that_was_away(server: AppServer, tmp_path: Path) -> None:
-    """A worker that was away beyond its lease leaves its job to the one that has it."""
-    source = """
-    a, b = made("a", 1), made("b", 1)
-    async with running(a):
-        await became(lambda: a.jobs)
-        monotonic.now += 4000
-        if not await backend.reap():
-            return found(), "not taken"
-        async with running(b):
-            await became(lambda: b.jobs)
-            await a._beat()
-            await became(lambda: not a.jobs)
-            return found(), len(a.jobs), len(b.jobs)
-    """
-    rows, *jobs = call(server, tmp_path, AWAY + dedent(source))
-    server.did += "\nwhere a has the job, and then b, because the lease of a was over"
-    with server.likely("the lease of a was over. Do the tests of TODO 10.3 pass?"):
-        assert rows == [["running", "b", 2]]
-    with server.likely(
-        "both workers run the job, because a goes on with it. Cancel the tasks of all "
-        "jobs in _give_up()"
-    ):
-        assert jobs == [0, 1]
-
-
-@pytest.mark.todo("10.5")
-def test_no_job_is_left_without_a_worker(server: AppServer, tmp_path: Path) -> None:
-    """A job that was claimed between the end of the lease and a beat runs again."""
-    source = """
-    a = made("a", 2)
-    async with running(a):
-        await became(lambda: a.jobs)
-        monotonic.now += 4000
-        if not await backend.reap():
-            return found(), "not taken"
-        a.bell.ring()
-        await became(lambda: len(a.jobs) == 2)
-        await a._beat()
-        await became(lambda: len(a.jobs) == 1 and found()[0][2] > 2)
-        return found(), len(a.jobs)
-    """
-    rows, jobs = call(server, tmp_path, AWAY + dedent(source))
-    server.did += "\nwhere the lease of a was over, and then a has claimed its own job"
-    with server.likely("the lease of a was over. Do the tests of TODO 10.3 pass?"):
-        assert jobs != "not taken"
-    cause = "cancel the tasks of all jobs, also of those that are new"
-    if jobs == 0:
-        cause = "the job is 'running' for ever, and nobody runs it. Do the tests of "
-        cause += "TODO 10.1 pass? beat() has to queue it again"
-    with server.likely(cause):
-        assert jobs == 1, f"{jobs} jobs run, and the row is {rows}"
-        assert rows == [["running", "a", 3]]
 
 
 @contextmanager
@@ -772,6 +508,8 @@ def test_a_worker_that_was_stopped(server: AppServer, tmp_path: Path) -> None:
         "job.interrupted before the task ends"
     ):
         assert (details["state"], details["failures"]) == ("succeeded", [])
-    sql = "SELECT worker FROM jobs WHERE uid = ?"
-    [(name,)] = select(server, sql, UUID(uid).bytes)
-    assert name.endswith(f"[{details['result']}]"), "the result is another worker's"
+    assert details["result"] != worker.pid, "the result is that of the first worker"
+    for value in ("0", "long"):
+        body = {"name": "SAJE_LEASE", "value": value}
+        refused = server.request("POST", "/probe/setting", body).json["refused"]
+        assert str(refused).startswith("SAJE_LEASE must be seconds"), refused

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from contextlib import suppress
+import sqlite3
+from contextlib import closing, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from textwrap import dedent
@@ -249,6 +250,11 @@ class AppServer(AppProcess):
             "a job that is running",
         )
 
+    def select(self, sql: str, *values: Any) -> list[Any]:
+        """Return what a statement finds in the app's database, beside the app."""
+        with closing(sqlite3.connect(self.db, timeout=20)) as db:
+            return db.execute(sql, values).fetchall()
+
     def managers(self) -> list[psutil.Process]:
         """Return the processes of the Managers: Sanic's own, then that of SAJE."""
         servers = {worker["pid"] for worker in self.info()["workers"].values()}
@@ -300,6 +306,25 @@ class StartServer(Protocol):
         Args:
             after: A server that has ended, whose data this one gets.
             drain: SAJE_DRAIN, in seconds, short by default.
+        """
+
+
+class Call(Protocol):
+    """Runs some calls in one of the servers, after the SETUP of the suite."""
+
+    def __call__(self, source: str, **names: Any) -> Any:
+        """Run them.
+
+        Args:
+            source: The calls, which return what JSON can hold. `folder` is one of the
+                test's own.
+            **names: Values for the calls.
+
+        Returns:
+            What the calls return.
+
+        Raises:
+            Checkpoint: They have raised an exception.
         """
 
 

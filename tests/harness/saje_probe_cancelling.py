@@ -10,9 +10,6 @@ from saje.model import Claim, new_uid
 from saje.task import Task
 from saje.threads import in_thread
 
-NAP = 0.002
-"""Seconds that each part of a nap takes."""
-
 
 class CancellingBackend(FakeBackend):
     """A backend whose answer about jobs that are to be cancelled is given."""
@@ -44,26 +41,6 @@ class FakeTask:
         """Count."""
         self.cancels += 1
         return True
-
-
-class Naps(Task):
-    """Takes several short naps, and tells how that ended."""
-
-    name = "probe_naps"
-    ended: ClassVar[dict[int, str]] = {}
-    """How each of them ended, by its number."""
-
-    async def run(self, number: int, naps: int) -> str:
-        """Take the naps. If it is cancelled, tidy up, which takes a nap as well."""
-        try:
-            for _ in range(naps):
-                await asyncio.sleep(NAP)
-        except asyncio.CancelledError:
-            await asyncio.sleep(NAP)
-            self.ended[number] = "tidied up"
-            raise
-        self.ended[number] = "slept"
-        return f"slept {naps} times"
 
 
 class Ends(Task):

@@ -2,19 +2,13 @@
 
 import asyncio
 import builtins
-import threading
 import time
 from pathlib import Path
 
 from saje_probe_tasks import decorated
-from sanic.log import logger
 
 from saje.retry import Retry
 from saje.task import Task
-
-LONG = 1e8
-"""Seconds, about three years. Of all pauses up to this one, hardly any is shorter than
-a test, however random they are."""
 
 
 class Asked(Retry):
@@ -44,19 +38,6 @@ class TriesOnce(Task):
     async def run(self, kind: str) -> None:
         """Raise the exception of that name."""
         raise getattr(builtins, kind)("on purpose")
-
-
-class Pauses(Task):
-    """Works when it is tried for the second time, which takes a while."""
-
-    name = "probe_pauses"
-    retry = Retry(tries=2, first=LONG, longest=LONG)
-
-    async def run(self) -> str:
-        """Fail at the first try."""
-        if self.try_number == 1:
-            raise ConnectionError("on purpose")
-        return f"try {self.try_number} worked"
 
 
 class Recovers(Task):
@@ -99,24 +80,15 @@ class EndlessDecorated(Task):
 
 
 class Loops(Task):
-    """A plain function that loops until a test lets it go, or its time is up."""
+    """A plain function that loops for much longer than it may."""
 
     name = "probe_loops"
     limit = 0.05
-    began = threading.Event()
-    go = threading.Event()
-    """For a test that runs it in its own process."""
 
-    def run(self, until: str = "") -> str:
-        """Loop until there is a file of that name, or until `go` is set."""
-        self.began.set()
-        try:
-            while not (self.go.is_set() or (until and Path(until).exists())):
-                time.sleep(0.005)
-            logger.info("A loop has ended by itself.")
-        except BaseException as error:
-            logger.info("A loop was ended by %s.", type(error).__name__)
-            raise
+    def run(self) -> str:
+        """Loop for many times the limit."""
+        for _ in range(400):
+            time.sleep(0.005)
         return "nobody has interrupted it"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -53,8 +54,11 @@ class FakeProcess:
     start = spawn = restart
 
 
-class Enough(Exception):
-    """Raised when a supervisor has looked as often as a test wants."""
+class Enough(BaseException):
+    """Raised when a supervisor has looked as often as a test wants.
+
+    It isn't an Exception, because a supervisor begins once more after one of those.
+    """
 
 
 class FakeManager:
@@ -131,16 +135,22 @@ class Watched:
         parts: Any = self.manager, lambda: self.backend, self.bell
         self.supervisor = Supervisor(*parts)
         module: Any = saje.supervisor
-        module.time = SimpleNamespace(monotonic=lambda: self.now)
+        module.time = SimpleNamespace(
+            monotonic=lambda: self.now, sleep=lambda seconds: None
+        )
         module.AGAIN, module.LOOK = Pauses(tries=100), 0.0
 
     async def look(self, *events: Callable[[], object]) -> None:
         """Let the supervisor look at the processes, once after each event."""
         self.manager.events = list(events)
-        try:
+        with suppress(Enough):
             await self.supervisor._watch()
-        except Enough:
-            return
+
+    def run(self, *events: Callable[[], object]) -> None:
+        """Do the same as the supervisor's own thread does it, in spite of errors."""
+        self.manager.events = list(events)
+        with suppress(Enough):
+            self.supervisor._run()
 
     async def pause(self, process: FakeProcess, now: float) -> float:
         """Let a process die, and return the seconds until it is started again."""
