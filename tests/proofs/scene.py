@@ -11,18 +11,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
 from tests.harness.pace import Watch, slowness
-from workshop.core import apps, processes, starters
+from workshop.core import apps, processes
 from workshop.core.files import write_whole
 from workshop.core.steps import Repository, Step
 from workshop.learner import serving
 
+HERE = Path(__file__).parent
 PORT = str(serving.PORT)
 UNUSED = ("OAS", "HTTP_AUTO_HEAD", "HTTP_AUTO_OPTIONS", "CORS")
 """Settings of Sanic and its extensions that cost CPU time at the start of a server, and
@@ -85,7 +86,7 @@ class Scene:
     """A copy of the workshop in which one lesson is executed."""
 
     def __init__(self, repository: Repository, step: Step, folder: Path) -> None:
-        """Copy the workshop, with the step's starter as it is shipped.
+        """Copy the workshop, without the files that running it, or a tool, has made.
 
         Args:
             repository: The workshop.
@@ -106,14 +107,8 @@ class Scene:
         self._reload: tuple[Path, int, float] | None = None
         """The latest saved file, the log's length then, and when, until the reload."""
         folder.mkdir(parents=True)
-        copy(repository.root, self.root)
-        if step.todos:
-            starter = starters.read(repository, step)
-            for name, path in apps.app_files(self.app).items():
-                if name not in starter:
-                    path.unlink()
-            for name, content in starter.items():
-                write_whole(self.app / name, content)
+        made = shutil.ignore_patterns(*apps.MADE_BY_RUNNING)
+        shutil.copytree(repository.root, self.root, ignore=made)
         stages = [
             apps.partway(self.repository, step, ids)
             for ids in itertools.accumulate(([t.id] for t in step.todos), initial=[])
@@ -181,19 +176,18 @@ class Scene:
             raise Parted("There is no sh: on Windows, install Git, and add its sh.")
         return self._run([shell, "-c", line], self.root)
 
-    def calls(self, *files: Path) -> Done:
-        """Run Python files, as calls of the app as it is now."""
-        program = Path(__file__).with_name("calls.py")
-        return self._run([sys.executable, str(program), *map(str, files)], self.app)
+    def calls(self, source: str) -> Done:
+        """Run Python lines, as calls of the app as it is now."""
+        program, given = HERE / "calls.py", HERE / "given" / f"{self.step.name}.py"
+        calls = self._folder / "calls.py"
+        calls.write_text(source, encoding="utf-8")
+        files = [str(path) for path in (program, given, calls) if path.exists()]
+        return self._run([sys.executable, *files], self.app)
 
-    def copy_reports(self, folder: Path) -> None:
-        """Copy the reports of `check` to a folder that exists."""
-        for path in self.repository.state.glob("check-*.jsonl"):
-            shutil.copy(path, folder)
-
-    def scratch(self, name: str) -> Path:
-        """Return a path beside the copy."""
-        return self._folder / name
+    def report(self) -> bytes:
+        """Return the reports of `check`."""
+        found = sorted(self.repository.state.glob("check-*.jsonl"))
+        return b"".join(path.read_bytes() for path in found)
 
     def _run(self, command: list[str], cwd: Path) -> Done:
         path = self._folder / "output.txt"
@@ -285,7 +279,7 @@ class Scene:
             return not self.is_up and not self.left()
 
         if not until(ended, START):
-            raise Parted(f"The app did not end. Left: {named(self.left())}")
+            raise Parted(f"The app did not end. Left: {self.left()}")
 
     def pid_of(self, name: str) -> int:
         """Return the pid of one of Sanic's processes, once it is up.
@@ -293,20 +287,17 @@ class Scene:
         Raises:
             Parted: The app doesn't list the process.
         """
-        pid: int | None = None
+        pid = 0
 
         def found() -> bool:
             nonlocal pid
             workers = (serving.info(self.port) or {}).get("workers", {})
-            pid = next((w["pid"] for n, w in workers.items() if name in n), None)
-            is_worker = "Worker" in name
-            return bool(pid) and (
-                not is_worker or f"{WORKER_READY}{pid}]" in self.logged()
-            )
+            pid = next((w["pid"] for n, w in workers.items() if name in n), 0)
+            is_ready = "Worker" not in name or f"{WORKER_READY}{pid}]" in self.logged()
+            return bool(pid) and is_ready
 
         if not until(found, START):
             raise Parted(f"GET /v1/info doesn't list {name}.")
-        assert pid is not None
         return pid
 
     # -- edits
@@ -383,33 +374,25 @@ class Scene:
         """Return the processes of this lesson that run."""
         return processes.marked([processes.OURS])
 
-    def still_left(self) -> set[psutil.Process]:
-        """Return the processes that are left after some time to end."""
-        until(lambda: not self.left(), KILLED)
-        return self.left()
+    def end(self) -> None:
+        """Stop the app as a reader does, and look at what it leaves.
+
+        Raises:
+            Parted: It doesn't end, a process is left, or an edit wasn't taken back.
+        """
+        if self.is_up:
+            self.press_ctrl_c()
+            self.must_end()
+        if not until(lambda: not self.left(), KILLED):
+            raise Parted(f"At the end of the lesson it runs: {self.left()}")
+        if self.step.todos:
+            self.must_be_solution()
 
     def close(self) -> None:
         """End every process of the lesson by force."""
         processes.kill(self.left())
         if self._main is not None:
             self._main.wait()
-
-
-def copy(source: Path, target: Path) -> None:
-    """Copy a workshop without the files that running it, or a tool, has made."""
-    ignore = shutil.ignore_patterns(*apps.MADE_BY_RUNNING)
-    shutil.copytree(source, target, ignore=ignore)
-
-
-def named(found: Iterable[psutil.Process]) -> str:
-    """Return some processes by their pids and commands."""
-    texts = []
-    for process in found:
-        try:
-            texts.append(f"{process.pid} {' '.join(process.cmdline()):.100}")
-        except psutil.Error:
-            continue
-    return ", ".join(texts) or "none"
 
 
 def until(condition: Callable[[], bool], seconds: float) -> bool:
