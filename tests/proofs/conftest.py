@@ -74,9 +74,8 @@ def pytest_terminal_summary(
     for row in sorted(cells):
         matrix.add_row(row, *(cells[row].get(step.number, "") for step in STEPS))
     lines = Table("step", "lines to write", "lines to read")
-    to_read = evenness.reading(REPOSITORY)
-    for name, count in evenness.table(REPOSITORY).items():
-        lines.add_row(name, str(count), str(to_read[name]))
+    for name, step_lines in evenness.table(REPOSITORY).items():
+        lines.add_row(name, *map(str, step_lines))
     retired = Table("step", "tests that it retires", "because")
     for step in STEPS:
         for some in step.retires:

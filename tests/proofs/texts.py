@@ -126,9 +126,7 @@ def problems(
         yield from headings(blocks, title, SECTIONS_OF_INSTRUCTOR)
 
 
-def headings(
-    blocks: list[Block], title: str, wanted: tuple[str, ...]
-) -> Iterator[str]:
+def headings(blocks: list[Block], title: str, wanted: tuple[str, ...]) -> Iterator[str]:
     """Yield what is wrong with the title and the order of the sections."""
     titles = [block.content for block in blocks if block.kind == "#"]
     if titles != [title]:
