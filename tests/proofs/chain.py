@@ -41,7 +41,10 @@ def check_starter(step: Step, previous: Path, starter: Path) -> Iterator[str]:
         where, source = shown(starter / name), shown(previous)
         if name in step.provided:
             if same(old.get(name), new.get(name)) or name not in {*old, *new}:
-                yield f"{where} is as in {source}, or in neither; don't provide it."
+                yield (
+                    f"{where} is as in {source}, or in neither; take it out of "
+                    "`provided`."
+                )
         elif name not in new:
             yield f"{where} is missing; copy it from {source}, or put it in `provided`."
         elif name not in old:
