@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 import shlex
@@ -94,6 +93,7 @@ class Scene:
             folder: Where the copy goes. It must not exist.
         """
         self.step = step
+        self._original = repository
         self.root = folder / "workshop"
         self.repository = Repository(self.root)
         self.app = self.repository.starter(step)
@@ -109,15 +109,6 @@ class Scene:
         folder.mkdir(parents=True)
         made = shutil.ignore_patterns(*apps.MADE_BY_RUNNING)
         shutil.copytree(repository.root, self.root, ignore=made)
-        stages = [
-            apps.partway(self.repository, step, ids)
-            for ids in itertools.accumulate(([t.id] for t in step.todos), initial=[])
-        ]
-        self._stages = {
-            todo.id: pair
-            for todo, pair in zip(step.todos, itertools.pairwise(stages), strict=True)
-        }
-        """The files' texts before and after each todo."""
         # curl shows its progress if its output is a file, and no proxy knows our port.
         (folder / ".curlrc").write_text('silent\nshow-error\nnoproxy = "*"\n')
         self._env = {
@@ -128,18 +119,12 @@ class Scene:
         }
         if step != repository.steps()[-1]:
             # The last one's check is whole, and starts each app as a learner's does.
+            # The others have one test that passes in place of each earlier suite: the
+            # next step's starter has to pass the same suites with the same code.
             self._env |= PRELOAD
-            self._leave_out_earlier_suites()
-
-    def _leave_out_earlier_suites(self) -> None:
-        """Put one test that passes in place of each suite before the step's own.
-
-        The next step's starter has to pass the same suites with the same code.
-        """
-        for step in self.repository.steps():
-            if step.todos and step.number < self.step.number:
-                for path in self.repository.suite(step).glob("test_*.py"):
-                    path.write_text(LEFT_OUT.format(todo=step.todos[0].id))
+            for earlier in repository.steps()[1 : step.number]:
+                for path in self.repository.suite(earlier).glob("test_*.py"):
+                    path.write_text(LEFT_OUT.format(todo=earlier.todos[0].id))
 
     # -- commands
 
@@ -163,7 +148,9 @@ class Scene:
             settings = dict(word.split("=", 1) for word in run["settings"].split())
             words = [sys.executable, *shlex.split(line)[len(settings) + 1 :]]
             other = "--port" in words  # an app beside the first one
-            port = processes.free_port() if other else self._new_port()
+            if not other and not self.left():
+                self.port = processes.free_port()
+            port = processes.free_port() if other else self.port
             return self._serve([*words, f"--port={port}"], settings)
         if re.match(r"python3? \S+/measure\.py$", line):
             line += f" http://127.0.0.1:{PORT}"
@@ -224,11 +211,6 @@ class Scene:
             port = rf"\b{self.port + offset}\b"
             text = re.sub(port, str(serving.PORT + offset), text)
         return text
-
-    def _new_port(self) -> int:
-        if not self.left():
-            self.port = processes.free_port()
-        return self.port
 
     def _serve(self, command: list[str], settings: dict[str, str]) -> Done | None:
         log = self._folder / f"log-{time.monotonic_ns()}.txt"
@@ -342,7 +324,10 @@ class Scene:
         Raises:
             Parted: A file that it changes has another edit.
         """
-        before, after = self._stages[todo_id]
+        ids = [todo.id for todo in self.step.todos]
+        place = ids.index(todo_id)
+        before = apps.partway(self._original, self.step, ids[:place])
+        after = apps.partway(self._original, self.step, ids[: place + 1])
         for name, text in after.items():
             if text != before[name]:
                 if self.read(name) != before[name]:
