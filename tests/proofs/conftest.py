@@ -10,7 +10,7 @@ import pytest
 from rich.table import Column, Table
 
 from tests.proofs import evenness
-from tests.proofs.running import REPOSITORY, STEPS
+from tests.proofs.running import REPOSITORY, STEPS, compile_all
 from tests.workshop.conftest import small as small
 from tests.workshop.conftest import workshop as workshop
 from workshop.core.output import console
@@ -25,6 +25,8 @@ PATIENCE = 3600
 # second, hundreds of Pythons would compile the same files again.
 for name in ("COLUMNS", "PYTHONDONTWRITEBYTECODE"):
     os.environ.pop(name, None)
+
+compile_all(REPOSITORY.root / "tests" / "harness")
 
 # If a shell starts us with &, it lets us ignore Ctrl+C, and then every app would, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)

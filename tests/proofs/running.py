@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from compileall import compile_dir
 from pathlib import Path
+from py_compile import PycInvalidationMode
 from typing import Any
 
 from tests.proofs.scene import PRELOAD
@@ -16,6 +18,15 @@ STEPS = [step for step in REPOSITORY.steps() if step.todos]
 FOLDER = REPOSITORY.state / "proofs"
 """Where the apps, the logs and the reports go."""
 LOG_LINES = 15
+
+
+def compile_all(folder: Path) -> None:
+    """Compile the Python files of a folder, which each process of an app would do.
+
+    The harness keeps apps from writing bytecode, because a file may be edited twice in
+    a second. This bytecode has a hash of the source, so it is never out of date.
+    """
+    compile_dir(folder, quiet=2, invalidation_mode=PycInvalidationMode.CHECKED_HASH)
 
 
 def run_suites(
@@ -36,6 +47,7 @@ def run_suites(
         AssertionError: pytest itself failed, so its results mean nothing.
     """
     FOLDER.mkdir(parents=True, exist_ok=True)
+    compile_all(app)
     folders = [REPOSITORY.suite(step) for step in suites]
     run = SuiteRun(
         REPOSITORY, folders, app, name, folder=FOLDER, env=PRELOAD, **options
