@@ -10,7 +10,8 @@ import pytest
 from rich.table import Column, Table
 
 from tests.proofs import evenness
-from tests.proofs.running import REPOSITORY, STEPS, compile_all
+from tests.proofs.running import REPOSITORY, STEPS
+from tests.proofs.scene import compile_all
 from tests.workshop.conftest import small as small
 from tests.workshop.conftest import workshop as workshop
 from workshop.core.output import console

@@ -130,7 +130,7 @@ class Lesson:
         """Execute the lesson, or raise Parted."""
         step, line = self._scene.step, 1
         try:
-            for block in texts.read(self._scene.app / "README.md"):
+            for block in texts.parse(self._scene.read("README.md")):
                 if block.kind == "`":
                     continue
                 line = block.line

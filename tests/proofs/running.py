@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from compileall import compile_dir
 from pathlib import Path
-from py_compile import PycInvalidationMode
 from typing import Any
 
-from tests.proofs.scene import PRELOAD
+from tests.proofs.scene import PRELOAD, compile_all
 from workshop.core.environment import ROOT
 from workshop.core.steps import Repository, Step
 from workshop.core.suites import Record, SuiteRun, suite_of
@@ -18,15 +16,6 @@ STEPS = [step for step in REPOSITORY.steps() if step.todos]
 FOLDER = REPOSITORY.state / "proofs"
 """Where the apps, the logs and the reports go."""
 LOG_LINES = 15
-
-
-def compile_all(folder: Path) -> None:
-    """Compile the Python files of a folder, which each process of an app would do.
-
-    The harness keeps apps from writing bytecode, because a file may be edited twice in
-    a second. This bytecode has a hash of the source, so it is never out of date.
-    """
-    compile_dir(folder, quiet=2, invalidation_mode=PycInvalidationMode.CHECKED_HASH)
 
 
 def run_suites(

@@ -11,8 +11,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from compileall import compile_dir
 from dataclasses import dataclass
 from pathlib import Path
+from py_compile import PycInvalidationMode
 
 import psutil
 
@@ -109,6 +111,8 @@ class Scene:
         folder.mkdir(parents=True)
         made = shutil.ignore_patterns(*apps.MADE_BY_RUNNING)
         shutil.copytree(repository.root, self.root, ignore=made)
+        for place in ("workshop", "tests/harness", f"steps/{step.name}"):
+            compile_all(self.root / place)
         # curl shows its progress if its output is a file, and no proxy knows our port.
         (folder / ".curlrc").write_text('silent\nshow-error\nnoproxy = "*"\n')
         self._env = {
@@ -207,10 +211,7 @@ class Scene:
         if not path.exists():
             return ""
         text = path.read_text(encoding="utf-8", errors="replace")
-        for offset in (0, 1):  # The runner proposes the next port, too.
-            port = rf"\b{self.port + offset}\b"
-            text = re.sub(port, str(serving.PORT + offset), text)
-        return text
+        return re.sub(rf"\b{self.port}\b", PORT, text)
 
     def _serve(self, command: list[str], settings: dict[str, str]) -> Done | None:
         log = self._folder / f"log-{time.monotonic_ns()}.txt"
@@ -378,6 +379,15 @@ class Scene:
         processes.kill(self.left())
         if self._main is not None:
             self._main.wait()
+
+
+def compile_all(folder: Path) -> None:
+    """Compile the Python files of a folder, which each process of an app would do.
+
+    The harness keeps apps from writing bytecode, because a file may be edited twice in
+    a second. This bytecode has a hash of the source, so it is never out of date.
+    """
+    compile_dir(folder, quiet=2, invalidation_mode=PycInvalidationMode.CHECKED_HASH)
 
 
 def until(condition: Callable[[], bool], seconds: float) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import typer
@@ -57,13 +56,8 @@ class Block(NamedTuple):
     line: int
 
 
-def read(path: Path) -> list[Block]:
-    """Read the parts of a Markdown file that have a meaning to the proofs, in order."""
-    return parse(path.read_text(encoding="utf-8"))
-
-
 def parse(source: str) -> list[Block]:
-    """Return those parts of a Markdown text, as GitHub understands it."""
+    """Return the parts of a Markdown text that the proofs need, in order."""
     blocks = []
     tokens = MarkdownIt("commonmark").enable("table").parse(source)
     for index, token in enumerate(tokens):
@@ -92,15 +86,15 @@ def check(repository: Repository) -> list[str]:
     for step in repository.steps():
         for name in ("README", "INSTRUCTOR"):
             texts.append((f"steps/{step.name}/{name}.md", step))
-    return [
-        f"{name}{problem}"
-        for name, step in texts
-        for problem in problems(repository, name, step)
-    ]
+    found = []
+    for name, step in texts:
+        source = (repository.root / name).read_text(encoding="utf-8")
+        found += [f"{name}{p}" for p in problems(repository, name, step, source)]
+    return found
 
 
 def problems(
-    repository: Repository, name: str, step: Step, source: str | None = None
+    repository: Repository, name: str, step: Step, source: str
 ) -> Iterator[str]:
     """Yield what is wrong with a text, each with its line.
 
@@ -108,10 +102,8 @@ def problems(
         repository: The workshop.
         name: The path of the text, from the workshop's root.
         step: The step that the text is about.
-        source: The text, if it isn't the one in the file.
+        source: The text.
     """
-    if source is None:
-        source = (repository.root / name).read_text(encoding="utf-8")
     blocks = parse(source)
     yield from todo_ids(repository, source)
     yield from commands(repository, blocks)
