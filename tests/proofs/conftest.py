@@ -13,7 +13,6 @@ from tests.proofs import evenness
 from tests.proofs.running import REPOSITORY, STEPS
 from tests.proofs.scene import compile_all
 from tests.workshop.conftest import small as small
-from tests.workshop.conftest import workshop as workshop
 from workshop.core.output import console
 
 LONGEST = ("test_lesson[", "test_starter[")
