@@ -11,8 +11,8 @@ from rich.table import Column, Table
 
 from tests.proofs import evenness
 from tests.proofs.running import REPOSITORY, STEPS
+from tests.proofs.scene import compile_all
 from tests.workshop.conftest import small as small
-from tests.workshop.conftest import workshop as workshop
 from workshop.core.output import console
 
 LONGEST = ("test_lesson[", "test_starter[")
@@ -25,6 +25,8 @@ PATIENCE = 3600
 # second, hundreds of Pythons would compile the same files again.
 for name in ("COLUMNS", "PYTHONDONTWRITEBYTECODE"):
     os.environ.pop(name, None)
+
+compile_all(REPOSITORY.root / "tests" / "harness")
 
 # If a shell starts us with &, it lets us ignore Ctrl+C, and then every app would, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -74,9 +76,8 @@ def pytest_terminal_summary(
     for row in sorted(cells):
         matrix.add_row(row, *(cells[row].get(step.number, "") for step in STEPS))
     lines = Table("step", "lines to write", "lines to read")
-    to_read = evenness.reading(REPOSITORY)
-    for name, count in evenness.table(REPOSITORY).items():
-        lines.add_row(name, str(count), str(to_read[name]))
+    for name, step_lines in evenness.table(REPOSITORY).items():
+        lines.add_row(name, *map(str, step_lines))
     retired = Table("step", "tests that it retires", "because")
     for step in STEPS:
         for some in step.retires:

@@ -8,9 +8,9 @@ the app has to be the solution, so every other edit has to be taken back before.
 =============  =====================================================================
 ```sh          Each line is run. A line that serves an app does so until a Ctrl+C. A
                line that fails must be followed by its output. In a line, UID stands
-               for the latest uid, PIDS for those of the latest `kill`, PID for the
-               first number in brackets that lines have printed since the app's start,
-               and PID_OF_WORKER and PID_OF_MAIN for what /v1/info says.
+               for the latest uid, PID for the first number in brackets that lines have
+               printed since the app's start, and PID_OF_WORKER and PID_OF_MAIN for what
+               /v1/info says.
 ```text        All of the output of the lines before, or else lines that the app logs
                from then on, in this order, with others between them. See comparing.py
                for `…` and for what may differ. A GET is sent again, as a reader would
@@ -44,24 +44,16 @@ At its end the app is stopped by Ctrl+C, and no process may be left.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
-
-from sybil import Document, Example, Region
-from sybil.parsers.markdown.lexers import (
-    DirectiveInHTMLCommentLexer,
-    FencedCodeBlockLexer,
-)
-from sybil.typing import Evaluator
 
 from tests.harness.pace import Watch, slowness
 from tests.proofs import texts
 from tests.proofs.comparing import is_all, is_in
-from tests.proofs.scene import RUN, Done, Parted, SanicTripped, Scene, named
+from tests.proofs.scene import RUN, Done, Parted, SanicTripped, Scene
 from workshop.core.steps import TODO, Repository, Step
 
-HERE = Path(__file__).parent
 ATTEMPTS = 3
 """How often a lesson is tried in which Sanic trips, or on a slow machine."""
 PATIENCE = 120.0
@@ -69,15 +61,13 @@ PATIENCE = 120.0
 GET = re.compile(r"curl (?!.*(?:-d|-X|--data|--request)\b)")
 """A command that changes nothing."""
 CHECK = re.compile(r"python3? -m workshop check\b")
+COMMENT = re.compile(r"<!-- (do|so): (.+?) -->", re.DOTALL)
+PROCESSES = {"PID_OF_WORKER": "SajeWorker", "PID_OF_MAIN": "Sanic-Main"}
 
 
 def execute(
-    repository: Repository,
-    step: Step,
-    folder: Path,
-    patience: float = PATIENCE,
-    reports: Path | None = None,
-) -> None:
+    repository: Repository, step: Step, folder: Path, patience: float = PATIENCE
+) -> bytes:
     """Execute the lesson of a step.
 
     Args:
@@ -85,7 +75,9 @@ def execute(
         step: The step.
         folder: Where the copy of the workshop and the logs go.
         patience: Seconds until the output that is shown must be there.
-        reports: A folder that gets the reports of the lesson's `check`.
+
+    Returns:
+        The report of the lesson's `check`.
 
     Raises:
         Parted: Something in the lesson isn't so. It names the line.
@@ -93,10 +85,8 @@ def execute(
     for attempt in range(ATTEMPTS):
         scene = Scene(repository, step, folder / str(attempt))
         try:
-            Lesson(scene, repository.starter(step) / "README.md", patience).execute()
-            if reports is not None:
-                scene.copy_reports(reports)
-            return
+            Lesson(scene, patience).execute()
+            return scene.report()
         except Parted as problem:
             # On a slow machine, a job may end before the lesson's Ctrl+C.
             may_be_late = isinstance(problem, SanicTripped) or slowness() > 1
@@ -104,19 +94,15 @@ def execute(
                 raise
         finally:
             scene.close()
+    raise AssertionError("The last attempt returns or raises.")
 
 
 class Lesson:
     """The blocks of one lesson, and how far they have been executed."""
 
-    def __init__(self, scene: Scene, path: Path, patience: float) -> None:
-        """Read the lesson.
-
-        Raises:
-            Parted: It has a code block or a comment of another kind.
-        """
+    def __init__(self, scene: Scene, patience: float) -> None:
+        """Begin with the starter, and nothing typed yet."""
         self._scene = scene
-        self._path = path
         self._patience = patience
         self._lines: list[str] = []
         """The latest shell lines."""
@@ -130,77 +116,43 @@ class Lesson:
         """How long the log was at the latest action."""
         self._edits: list[list[tuple[str, str, str]]] = []
         """File, old and new lines of each stretch of the diffs not taken back."""
-        evaluators: dict[str, Evaluator] = {
-            "sh": self._shell,
-            "text": self._text,
-            "diff": self._diff,
-            "python": self._python,
-            "mermaid": lambda example: None,
+        self._kinds: dict[str, Callable[[str], None]] = {
+            "```sh": self._shell,
+            "```text": self._text,
+            "```diff": self._diff,
+            "```python": self._python,
+            "```mermaid": lambda content: None,
+            "<!--": self._comment,
+            "#": self._heading,
         }
-
-        def blocks(document: Document) -> Iterator[Region]:
-            for region in FencedCodeBlockLexer(".*")(document):
-                language = region.lexemes["language"].strip()
-                region.evaluator = evaluators.get(language, self._unknown)
-                yield region
-
-        def comments(document: Document) -> Iterator[Region]:
-            for region in DirectiveInHTMLCommentLexer("(?:do|so)(?=: )")(document):
-                is_do = region.lexemes["directive"] == "do"
-                region.evaluator = self._do if is_do else self._so
-                yield region
-
-        def headings(document: Document) -> Iterator[Region]:
-            starts = [0] + [m.end() for m in re.finditer("\n", document.text)]
-            for _, title, line in text.headings:
-                start = starts[line - 1]
-                yield Region(start, start + 1, title, self._heading)
-
-        text = texts.read(path)
-        self._document = Document.parse(str(path), blocks, comments, headings)
-        found = {example.line for example in self._document}
-        all_of_it = [(line, content) for _, content, line in text.fences]
-        all_of_it += [(n, s) for n, s in enumerate(text.lines, 1) if "<!--" in s]
-        for line, content in all_of_it:
-            if line not in found:
-                raise self._parted(line, content, "This would be passed over.")
 
     def execute(self) -> None:
         """Execute the lesson, or raise Parted."""
-        line = 1
+        step, line = self._scene.step, 1
         try:
-            for example in self._document:
-                line = example.line
-                if example.region.evaluator != self._text:
+            for block in texts.parse(self._scene.read("README.md")):
+                if block.kind == "`":
+                    continue
+                line = block.line
+                if block.kind != "```text":
                     self._must_have_worked()
-                example.evaluate()
+                kind = "#" if block.kind.startswith("#") else block.kind
+                if kind not in self._kinds:
+                    raise Parted(f"Nobody knows how to execute a block of {kind}")
+                self._kinds[kind](block.content)
             self._must_have_worked()
-            if self._scene.is_up:
-                self._scene.press_ctrl_c()
-                self._scene.must_end()
-            if left := self._scene.still_left():
-                raise Parted(f"At the end of the lesson it runs: {named(left)}")
-            if self._scene.step.todos:
-                self._scene.must_be_solution()
+            self._scene.end()
         except SanicTripped:
             raise
         except Parted as problem:
-            what = self._document.text.splitlines()[line - 1]
-            raise self._parted(line, "\n".join(self._lines) or what, problem) from None
+            did = "\n".join(self._lines)
+            where = f"steps/{step.name}/README.md:{line}"
+            raise Parted(f"{where}\ndid:      {did}\n{problem}") from None
 
-    def _parted(self, line: int, did: str, problem: object) -> Parted:
-        step = self._scene.step
-        where = f"steps/{step.name}/{self._path.name}:{line}"
-        return Parted(f"{where}\ndid:      {did.strip()}\n{problem}")
-
-    def _heading(self, example: Example) -> None:
-        self._begin([])
-        if todo := TODO.match(example.parsed):
+    def _heading(self, title: str) -> None:
+        self._begin([title])
+        if todo := TODO.match(title):
             self._scene.do_todo(todo[1])
-
-    def _unknown(self, example: Example) -> None:
-        language = example.region.lexemes["language"].strip() or "no language"
-        raise Parted(f"A block of {language}: nobody knows how to execute it.")
 
     # -- doing
 
@@ -210,10 +162,10 @@ class Lesson:
         self._done = None
         self._mark = len(self._scene.logged())
 
-    def _shell(self, example: Example) -> None:
-        text = example.region.lexemes["source"].replace("\\\n", " ")
+    def _shell(self, text: str) -> None:
         self._scene.settle()
-        self._begin([line.strip() for line in text.splitlines() if line.strip()])
+        lines = text.replace("\\\n", " ").splitlines()
+        self._begin([line.strip() for line in lines if line.strip()])
         self._do_lines()
 
     def _do_lines(self) -> None:
@@ -238,33 +190,23 @@ class Lesson:
         """Return a shell line with what its capital letters stand for."""
 
         def value(match: re.Match[str]) -> str:
-            if match[0] == "UID":
-                return self._uid
-            if match[0] == "PID":
-                return self._pid
-            if match[0] == "PIDS":
-                found = re.findall(r"\bkill (\d[\d ]*)", self._output)
-                return str(found[-1]) if found else ""
-            name = {"PID_OF_WORKER": "SajeWorker", "PID_OF_MAIN": "Sanic-Main"}
-            return str(self._scene.pid_of(name[match[0]]))
+            known = {"UID": self._uid, "PID": self._pid}
+            if match[0] in known:
+                return known[match[0]]
+            return str(self._scene.pid_of(PROCESSES[match[0]]))
 
-        return re.sub(r"\b(UID|PIDS?|PID_OF_WORKER|PID_OF_MAIN)\b", value, line)
+        return re.sub(r"\b(UID|PID|PID_OF_WORKER|PID_OF_MAIN)\b", value, line)
 
     def _must_have_worked(self) -> None:
         """Raise Parted if the latest lines failed and their output isn't shown."""
         if self._done and self._done.status:
             raise Parted(f"status {self._done.status}\n{self._done.output}")
 
-    def _python(self, example: Example) -> None:
-        source = str(example.region.lexemes["source"])
-        step = self._scene.step
-        if stands_in(source, self._scene.repository.solution(step)):
+    def _python(self, source: str) -> None:
+        if stands_in(source, self._scene.repository.solution(self._scene.step)):
             return
         self._begin(source.splitlines())
-        given = HERE / "given" / f"{step.name}.py"
-        calls = self._scene.scratch("calls.py")
-        calls.write_text(source, encoding="utf-8")
-        self._done = self._scene.calls(*[p for p in (given, calls) if p.exists()])
+        self._done = self._scene.calls(source)
         self._output = self._done.output
         if self._done.status:
             raise Parted(
@@ -272,8 +214,13 @@ class Lesson:
                 + self._output
             )
 
-    def _do(self, example: Example) -> None:
-        what = str(example.region.lexemes["arguments"]).strip()
+    def _comment(self, text: str) -> None:
+        comment = COMMENT.fullmatch(text)
+        if comment is None:
+            raise Parted(f"Nobody knows how to do this: {text}")
+        (self._do if comment[1] == "do" else self._so)(comment[2])
+
+    def _do(self, what: str) -> None:
         self._scene.settle()
         self._begin([what])
         if what in ("press Ctrl+C", "press Ctrl+C without effect"):
@@ -295,8 +242,7 @@ class Lesson:
         else:
             raise Parted("Nobody knows how to do this.")
 
-    def _diff(self, example: Example) -> None:
-        source = str(example.region.lexemes["source"])
+    def _diff(self, source: str) -> None:
         self._begin(source.splitlines())
         self._edits.append(list(stretches(source)))
         self._replace(self._edits[-1])
@@ -321,52 +267,56 @@ class Lesson:
 
     # -- comparing
 
-    def _text(self, example: Example) -> None:
-        shown = str(example.region.lexemes["source"])
+    def _text(self, shown: str) -> None:
         if not shown.strip("…\n "):
             raise Parted("This block shows nothing.")
-        again = shown.startswith(("{", "HTTP/", "…")) and self._only_asks()
-        watch = Watch()
-        while True:
-            # Looked at before the log: what has ended then has printed all of it.
-            may_come = self._scene.may_print and watch.seconds < self._patience
-            log = self._scene.logged()[self._mark :]
-            if self._done and is_all(shown, self._done.output):
-                break
-            if is_in(shown, log):
-                break
-            if not may_come:
-                came = self._done.output if self._done else ""
-                log = "\n".join(log.splitlines()[-25:])
-                raise Parted(f"shown:\n{shown}\ncame:\n{came}\nthe log:\n{log}")
-            watch.pause()
-            if self._done and again:
-                self._do_lines()
+
+        def came() -> bool:
+            output = self._done and is_all(shown, self._done.output)
+            return output or is_in(shown, self._log())
+
+        asks = self._done and shown.startswith(("{", "HTTP/", "…"))
+        if not self._becomes(came, again=bool(asks)):
+            output = self._done.output if self._done else ""
+            log = "\n".join(self._log().splitlines()[-25:])
+            raise Parted(f"shown:\n{shown}\ncame:\n{output}\nthe log:\n{log}")
         self._done = None
 
-    def _only_asks(self) -> bool:
-        """Return whether the latest lines can be repeated without changing anything."""
-        return bool(self._lines) and all(map(GET.match, self._lines))
-
-    def _so(self, example: Example) -> None:
-        claim = str(example.region.lexemes["arguments"]).strip()
-
+    def _so(self, claim: str) -> None:
         def holds() -> bool:
             ms = [float(n) for n in re.findall(r"([\d.]+) ms\b", self._output)]
-            log = self._scene.logged()[self._mark :]
-            names = {"output": self._output, "ms": ms, "log": log, "re": re}
+            names = {"output": self._output, "ms": ms, "log": self._log(), "re": re}
             names["slow"] = slowness()
             try:
                 return bool(eval(claim, names))
             except Exception as error:
                 raise Parted(f"{claim}: {error!r}") from error
 
+        if not self._becomes(holds, again="output" in claim):
+            raise Parted(f"It is not so: {claim}\n{self._output}")
+
+    def _log(self) -> str:
+        """Return what the app has logged since the latest action."""
+        return self._scene.logged()[self._mark :]
+
+    def _becomes(self, holds: Callable[[], bool], again: bool) -> bool:
+        """Return whether something becomes true while the app may still do something.
+
+        Args:
+            holds: What has to become true.
+            again: Whether to send the latest lines again, if they only ask.
+        """
+        again = again and bool(self._lines) and all(map(GET.match, self._lines))
         watch = Watch()
-        while not holds():
-            if watch.seconds > self._patience:
-                raise Parted(f"It is not so: {claim}\n{self._output}")
+        while True:
+            # Looked at before the log: what has ended then has printed all of it.
+            may_come = self._scene.may_print and watch.seconds < self._patience
+            if holds():
+                return True
+            if not may_come:
+                return False
             watch.pause()
-            if "output" in claim and self._only_asks():
+            if again:
                 self._do_lines()
 
 

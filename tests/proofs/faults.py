@@ -92,17 +92,16 @@ class Load:
             thread.join()
 
 
-def main(rounds: int, seed: int, sync: str = "full") -> int:
+def main(rounds: int, seed: int) -> int:
     """Do some rounds, print what came of them, and return how much was lost.
 
     Args:
         rounds: How many.
         seed: The same seed makes the same choices.
-        sync: The app's SAJE_SYNC.
     """
     chance = random.Random(seed)
     began, faults = time.monotonic(), Counter[str]()
-    settings = {"SAJE_WORKERS": 2, "SAJE_SYNC": sync, "SAJE_LEASE": LEASE}
+    settings = {"SAJE_WORKERS": 2, "SAJE_LEASE": LEASE}
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         data, load = Path(folder), Load()
         app = AppServer(SOLUTION, data, settings=settings)
@@ -220,7 +219,6 @@ if __name__ == "__main__":
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--rounds", type=int, default=20)
     options.add_argument("--seed", type=int, default=int(time.time()))
-    options.add_argument("--sync", choices=["full", "normal"], default="full")
     chosen = options.parse_args()
     print(f"seed {chosen.seed}", file=sys.stderr)
-    sys.exit(main(chosen.rounds, chosen.seed, chosen.sync) > 0)
+    sys.exit(main(chosen.rounds, chosen.seed) > 0)

@@ -11,13 +11,11 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from workshop.core import starters
-from workshop.core.apps import Hunk, app_files, hunks, read_lines, todos_in
+from workshop.core.apps import app_files, hunks, read_lines, todos_in
 from workshop.core.environment import ROOT
 from workshop.core.steps import Repository, Step
 
@@ -54,24 +52,20 @@ def merged(ours: Path, base: bytes, theirs: Path) -> tuple[bytes, int]:
     return done.stdout, done.returncode
 
 
-def carry(
-    source: Path,
-    target: Path,
-    provided: frozenset[str],
-    may_differ: Callable[[Hunk], object],
-) -> int:
+def carry(source: Path, target: Path, step: Step, side: str) -> int:
     """Carry the changes of one app on to the next.
 
     Args:
         source: The folder of the app that has changed.
         target: The folder of the app that repeats it.
-        provided: The files that the target has changed, added or removed on purpose.
-        may_differ: Whether a hunk in which the two differ has a TODO.
+        step: The step of the target.
+        side: "old" or "new", where a hunk in which the two may differ has a TODO.
 
     Returns:
         The number of stretches to merge by hand.
     """
     conflicts = 0
+    provided = step.provided if side == "new" else frozenset()
     old, new = app_files(target), app_files(source)
     for name in sorted(old.keys() | new.keys()):
         before, ours = committed(source / name), target / name
@@ -91,38 +85,24 @@ def carry(
                 if name in provided:
                     print(f"left     {ours}, which you have changed already")
                     continue
-                if all(map(may_differ, hunks(read_lines(new[name]), read_lines(ours)))):
+                differing = hunks(read_lines(new[name]), read_lines(ours))
+                if all(todos_in(getattr(hunk, side), step) for hunk in differing):
                     continue
             text, by_hand = merged(ours, before, new[name])
             if text != ours.read_bytes():
                 ours.write_bytes(text)
-                what = "CONFLICT" if by_hand else "merged  "
-                print(f"{what} {ours}")
+                print(f"{'CONFLICT' if by_hand else 'merged  '} {ours}")
             conflicts += by_hand
     return conflicts
-
-
-def in_starter(step: Step, hunk: Hunk) -> bool:
-    """Return whether a starter may differ here from the solution before it."""
-    return bool(todos_in(hunk.new, step))
-
-
-def in_solution(step: Step, hunk: Hunk) -> bool:
-    """Return whether a solution may differ here from its starter."""
-    return bool(todos_in(hunk.old, step))
 
 
 def main(repository: Repository) -> int:
     """Carry every change on; return 1 if something is left to be merged by hand."""
     for before, step in itertools.pairwise(repository.steps()):
         starter, solution = repository.starter(step), repository.solution(step)
-        conflicts = carry(
-            repository.solution(before),
-            starter,
-            step.provided,
-            partial(in_starter, step),
-        ) or carry(starter, solution, frozenset(), partial(in_solution, step))
-        if conflicts:
+        if carry(repository.solution(before), starter, step, "new") or carry(
+            starter, solution, step, "old"
+        ):
             print("Merge the marked stretches by hand, and type the command again.")
             return 1
     starters.write(repository)

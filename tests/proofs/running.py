@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.proofs.scene import PRELOAD
+from tests.proofs.scene import PRELOAD, compile_all
 from workshop.core.environment import ROOT
 from workshop.core.steps import Repository, Step
 from workshop.core.suites import Record, SuiteRun, suite_of
@@ -36,6 +36,7 @@ def run_suites(
         AssertionError: pytest itself failed, so its results mean nothing.
     """
     FOLDER.mkdir(parents=True, exist_ok=True)
+    compile_all(app)
     folders = [REPOSITORY.suite(step) for step in suites]
     run = SuiteRun(
         REPOSITORY, folders, app, name, folder=FOLDER, env=PRELOAD, **options

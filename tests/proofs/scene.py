@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import re
 import shlex
@@ -11,18 +10,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from compileall import compile_dir
 from dataclasses import dataclass
 from pathlib import Path
+from py_compile import PycInvalidationMode
 
 import psutil
 
 from tests.harness.pace import Watch, slowness
-from workshop.core import apps, processes, starters
+from workshop.core import apps, processes
 from workshop.core.files import write_whole
 from workshop.core.steps import Repository, Step
 from workshop.learner import serving
 
+HERE = Path(__file__).parent
 PORT = str(serving.PORT)
 UNUSED = ("OAS", "HTTP_AUTO_HEAD", "HTTP_AUTO_OPTIONS", "CORS")
 """Settings of Sanic and its extensions that cost CPU time at the start of a server, and
@@ -85,7 +87,7 @@ class Scene:
     """A copy of the workshop in which one lesson is executed."""
 
     def __init__(self, repository: Repository, step: Step, folder: Path) -> None:
-        """Copy the workshop, with the step's starter as it is shipped.
+        """Copy the workshop, without the files that running it, or a tool, has made.
 
         Args:
             repository: The workshop.
@@ -93,6 +95,7 @@ class Scene:
             folder: Where the copy goes. It must not exist.
         """
         self.step = step
+        self._original = repository
         self.root = folder / "workshop"
         self.repository = Repository(self.root)
         self.app = self.repository.starter(step)
@@ -106,23 +109,10 @@ class Scene:
         self._reload: tuple[Path, int, float] | None = None
         """The latest saved file, the log's length then, and when, until the reload."""
         folder.mkdir(parents=True)
-        copy(repository.root, self.root)
-        if step.todos:
-            starter = starters.read(repository, step)
-            for name, path in apps.app_files(self.app).items():
-                if name not in starter:
-                    path.unlink()
-            for name, content in starter.items():
-                write_whole(self.app / name, content)
-        stages = [
-            apps.partway(self.repository, step, ids)
-            for ids in itertools.accumulate(([t.id] for t in step.todos), initial=[])
-        ]
-        self._stages = {
-            todo.id: pair
-            for todo, pair in zip(step.todos, itertools.pairwise(stages), strict=True)
-        }
-        """The files' texts before and after each todo."""
+        made = shutil.ignore_patterns(*apps.MADE_BY_RUNNING)
+        shutil.copytree(repository.root, self.root, ignore=made)
+        for place in ("workshop", "tests/harness", f"steps/{step.name}"):
+            compile_all(self.root / place)
         # curl shows its progress if its output is a file, and no proxy knows our port.
         (folder / ".curlrc").write_text('silent\nshow-error\nnoproxy = "*"\n')
         self._env = {
@@ -133,18 +123,12 @@ class Scene:
         }
         if step != repository.steps()[-1]:
             # The last one's check is whole, and starts each app as a learner's does.
+            # The others have one test that passes in place of each earlier suite: the
+            # next step's starter has to pass the same suites with the same code.
             self._env |= PRELOAD
-            self._leave_out_earlier_suites()
-
-    def _leave_out_earlier_suites(self) -> None:
-        """Put one test that passes in place of each suite before the step's own.
-
-        The next step's starter has to pass the same suites with the same code.
-        """
-        for step in self.repository.steps():
-            if step.todos and step.number < self.step.number:
-                for path in self.repository.suite(step).glob("test_*.py"):
-                    path.write_text(LEFT_OUT.format(todo=step.todos[0].id))
+            for earlier in repository.steps()[1 : step.number]:
+                for path in self.repository.suite(earlier).glob("test_*.py"):
+                    path.write_text(LEFT_OUT.format(todo=earlier.todos[0].id))
 
     # -- commands
 
@@ -168,7 +152,9 @@ class Scene:
             settings = dict(word.split("=", 1) for word in run["settings"].split())
             words = [sys.executable, *shlex.split(line)[len(settings) + 1 :]]
             other = "--port" in words  # an app beside the first one
-            port = processes.free_port() if other else self._new_port()
+            if not other and not self.left():
+                self.port = processes.free_port()
+            port = processes.free_port() if other else self.port
             return self._serve([*words, f"--port={port}"], settings)
         if re.match(r"python3? \S+/measure\.py$", line):
             line += f" http://127.0.0.1:{PORT}"
@@ -181,19 +167,18 @@ class Scene:
             raise Parted("There is no sh: on Windows, install Git, and add its sh.")
         return self._run([shell, "-c", line], self.root)
 
-    def calls(self, *files: Path) -> Done:
-        """Run Python files, as calls of the app as it is now."""
-        program = Path(__file__).with_name("calls.py")
-        return self._run([sys.executable, str(program), *map(str, files)], self.app)
+    def calls(self, source: str) -> Done:
+        """Run Python lines, as calls of the app as it is now."""
+        program, given = HERE / "calls.py", HERE / "given" / f"{self.step.name}.py"
+        calls = self._folder / "calls.py"
+        calls.write_text(source, encoding="utf-8")
+        files = [str(path) for path in (program, given, calls) if path.exists()]
+        return self._run([sys.executable, *files], self.app)
 
-    def copy_reports(self, folder: Path) -> None:
-        """Copy the reports of `check` to a folder that exists."""
-        for path in self.repository.state.glob("check-*.jsonl"):
-            shutil.copy(path, folder)
-
-    def scratch(self, name: str) -> Path:
-        """Return a path beside the copy."""
-        return self._folder / name
+    def report(self) -> bytes:
+        """Return the reports of `check`."""
+        found = sorted(self.repository.state.glob("check-*.jsonl"))
+        return b"".join(path.read_bytes() for path in found)
 
     def _run(self, command: list[str], cwd: Path) -> Done:
         path = self._folder / "output.txt"
@@ -226,15 +211,7 @@ class Scene:
         if not path.exists():
             return ""
         text = path.read_text(encoding="utf-8", errors="replace")
-        for offset in (0, 1):  # The runner proposes the next port, too.
-            port = rf"\b{self.port + offset}\b"
-            text = re.sub(port, str(serving.PORT + offset), text)
-        return text
-
-    def _new_port(self) -> int:
-        if not self.left():
-            self.port = processes.free_port()
-        return self.port
+        return re.sub(rf"\b{self.port}\b", PORT, text)
 
     def _serve(self, command: list[str], settings: dict[str, str]) -> Done | None:
         log = self._folder / f"log-{time.monotonic_ns()}.txt"
@@ -285,7 +262,7 @@ class Scene:
             return not self.is_up and not self.left()
 
         if not until(ended, START):
-            raise Parted(f"The app did not end. Left: {named(self.left())}")
+            raise Parted(f"The app did not end. Left: {self.left()}")
 
     def pid_of(self, name: str) -> int:
         """Return the pid of one of Sanic's processes, once it is up.
@@ -293,20 +270,17 @@ class Scene:
         Raises:
             Parted: The app doesn't list the process.
         """
-        pid: int | None = None
+        pid = 0
 
         def found() -> bool:
             nonlocal pid
             workers = (serving.info(self.port) or {}).get("workers", {})
-            pid = next((w["pid"] for n, w in workers.items() if name in n), None)
-            is_worker = "Worker" in name
-            return bool(pid) and (
-                not is_worker or f"{WORKER_READY}{pid}]" in self.logged()
-            )
+            pid = next((w["pid"] for n, w in workers.items() if name in n), 0)
+            is_ready = "Worker" not in name or f"{WORKER_READY}{pid}]" in self.logged()
+            return bool(pid) and is_ready
 
         if not until(found, START):
             raise Parted(f"GET /v1/info doesn't list {name}.")
-        assert pid is not None
         return pid
 
     # -- edits
@@ -351,7 +325,10 @@ class Scene:
         Raises:
             Parted: A file that it changes has another edit.
         """
-        before, after = self._stages[todo_id]
+        ids = [todo.id for todo in self.step.todos]
+        place = ids.index(todo_id)
+        before = apps.partway(self._original, self.step, ids[:place])
+        after = apps.partway(self._original, self.step, ids[: place + 1])
         for name, text in after.items():
             if text != before[name]:
                 if self.read(name) != before[name]:
@@ -383,10 +360,19 @@ class Scene:
         """Return the processes of this lesson that run."""
         return processes.marked([processes.OURS])
 
-    def still_left(self) -> set[psutil.Process]:
-        """Return the processes that are left after some time to end."""
-        until(lambda: not self.left(), KILLED)
-        return self.left()
+    def end(self) -> None:
+        """Stop the app as a reader does, and look at what it leaves.
+
+        Raises:
+            Parted: It doesn't end, a process is left, or an edit wasn't taken back.
+        """
+        if self.is_up:
+            self.press_ctrl_c()
+            self.must_end()
+        if not until(lambda: not self.left(), KILLED):
+            raise Parted(f"At the end of the lesson it runs: {self.left()}")
+        if self.step.todos:
+            self.must_be_solution()
 
     def close(self) -> None:
         """End every process of the lesson by force."""
@@ -395,21 +381,13 @@ class Scene:
             self._main.wait()
 
 
-def copy(source: Path, target: Path) -> None:
-    """Copy a workshop without the files that running it, or a tool, has made."""
-    ignore = shutil.ignore_patterns(*apps.MADE_BY_RUNNING)
-    shutil.copytree(source, target, ignore=ignore)
+def compile_all(folder: Path) -> None:
+    """Compile the Python files of a folder, which each process of an app would do.
 
-
-def named(found: Iterable[psutil.Process]) -> str:
-    """Return some processes by their pids and commands."""
-    texts = []
-    for process in found:
-        try:
-            texts.append(f"{process.pid} {' '.join(process.cmdline()):.100}")
-        except psutil.Error:
-            continue
-    return ", ".join(texts) or "none"
+    The harness keeps apps from writing bytecode, because a file may be edited twice in
+    a second. This bytecode has a hash of the source, so it is never out of date.
+    """
+    compile_dir(folder, quiet=2, invalidation_mode=PycInvalidationMode.CHECKED_HASH)
 
 
 def until(condition: Callable[[], bool], seconds: float) -> bool:

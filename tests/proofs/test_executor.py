@@ -24,11 +24,15 @@ flowchart LR
 
 ```sh
 echo "one" \\
-  "two"
+  "two [4711]"
 ```
 
 ```text
-one two
+one two [1]
+```
+
+```sh
+test PID = 4711
 ```
 
 ### TODO 1.1: Give the answer
@@ -75,56 +79,39 @@ no_such_command_
 FILE = "steps/01_first/README.md"
 
 
-def run_lesson(small: Repository, text: str, folder: Path, number: int = 1) -> None:
-    """Run a lesson of the small workshop, of step 1 or of another."""
-    step = small.step(number)
-    write(small.starter(step) / "README.md", text)
-    execute(small, step, folder / "lesson", patience=1.0)
+def run_lesson(small: Repository, text: str, folder: Path) -> None:
+    """Run a lesson of the small workshop's first step."""
+    write(small.root / FILE, text)
+    execute(small, small.step(1), folder / "lesson", patience=1.0)
 
 
 def test_good_lesson(small: Repository, tmp_path: Path) -> None:
     """A good lesson passes and doesn't touch the learner's own app."""
-    before = (small.root / "steps/01_first/app/answer.py").read_bytes()
+    answer = small.root / "steps/01_first/app/answer.py"
+    before = answer.read_bytes()
     run_lesson(small, LESSON, tmp_path)
-    assert (small.root / "steps/01_first/app/answer.py").read_bytes() == before
-
-
-def test_pid(small: Repository, tmp_path: Path) -> None:
-    """PID stands for the first number in brackets that the lines have printed."""
-    printed = "\n```sh\necho '[4711]'\necho '[4712]'\n```\n"
-    used = "\n```sh\ntest PID = 4711\n```\n"
-    run_lesson(small, LESSON + printed + used, tmp_path)
+    assert answer.read_bytes() == before
 
 
 @pytest.mark.parametrize(
     ("old", "new", "line", "words"),
     [
-        ("one two\n", "one three\n", 14, "shown:\none three\n\ncame:\none two"),
-        ("one two\n", "one two\ntwo\n", 14, "did:      echo"),
-        ("42 ['']", "43 ['']", 31, "came:\n42 ['']"),
-        ('echo "one"', 'exit 3 "one"', 14, "came:"),
-        (
-            '"two"\n```\n\n```text\none two',
-            '"two"; false\n```\n\n```sh\n:',
-            14,
-            "status 1",
-        ),
-        ("```text\n…\n    return", "```mermaid\nreturn", 50, "not found"),
-        ("```mermaid\n", "```\n", 3, "A block of no language: nobody knows how"),
-        ("```mermaid\n", "```bash\n", 3, "A block of bash: nobody knows how"),
-        ("## Build\n", "## Build\n\n    echo 1\n", 9, "would be passed over"),
-        ("<!-- so: ", "<!-- soon: ", 56, "would be passed over"),
-        ("one two\n```", "…\n```", 14, "This block shows nothing"),
-        ("return six * 7", "return six * 8", 20, "as calls they fail:"),
-        ("-    return", "-    reply", 37, "app/answer.py has these lines 0 times"),
-        (" def question() -> str:\n-", " \n-", 37, "has these lines 0 times"),
-        ("--- app/answer.py\n+++ app/answer.py\n", "", 37, "belongs to no file"),
-        ("answer.py\n+++ app/answer.py", "no.py\n+++ app/no.py", 37, "no file app/no"),
-        ('"eight" in', '"nine" in', 56, 'It is not so: "nine" in output'),
-        ("take it back", "take it home", 57, "Nobody knows how to do this"),
-        ("<!-- do: take it back -->", "", 56, "isn't as in the solution"),
-        ("cat steps", "sleep 60 >&- 2>&- &\ncat steps", 58, "it runs: "),
-        ("take it back", "press Ctrl+C", 57, "the app has ended before"),
+        ("one two [1]", "one three", 14, "came:\none two [4711]"),
+        ("one two [1]", "…", 14, "This block shows nothing"),
+        ("PID = 4711", "PID = 0", 22, "status 1"),
+        ("42 ['']", "43 ['']", 35, "came:\n42 ['']"),
+        ("```mermaid\n", "```bash\n", 3, "execute a block of ```bash"),
+        ("## Build\n", "## Build\n\n    echo 1\n", 9, "execute a block of ```"),
+        ("<!-- so: ", "<!-- soon: ", 60, "Nobody knows how to do this: <!-- soon"),
+        ("return six * 7", "return six * 8", 24, "as calls they fail:"),
+        ("-    return", "-    reply", 41, "app/answer.py has these lines 0 times"),
+        ("--- app/answer.py\n+++ app/answer.py\n", "", 41, "belongs to no file"),
+        ("answer.py\n+++ app/answer.py", "no.py\n+++ app/no.py", 41, "no file app/no"),
+        ('"eight" in', '"nine" in', 60, 'It is not so: "nine" in output'),
+        ("take it back", "take it home", 61, "Nobody knows how to do this"),
+        ("<!-- do: take it back -->", "", 60, "isn't as in the solution"),
+        ("cat steps", "sleep 60 >&- 2>&- &\ncat steps", 62, "it runs: "),
+        ("take it back", "press Ctrl+C", 61, "the app has ended before"),
     ],
 )
 def test_faults(
@@ -143,62 +130,6 @@ def test_faults(
         run_lesson(small, LESSON.replace(old, new), tmp_path)
     assert str(told.value).startswith(f"{FILE}:{line}\n")
     assert words in str(told.value)
-
-
-SERVED = """# Step 02: The second
-
-```sh
-python3 -m workshop run 2
-```
-
-```text
-Goin' Fast @ http://127.0.0.1:8000
-…
-Worker ready [4711]
-```
-
-### TODO 2.1: Give more
-
-```sh
-curl -i http://127.0.0.1:8000/v1/info
-```
-
-```text
-HTTP/1.1 200 OK
-…
-{"db":null}
-```
-
-```sh
-python3 -m workshop run 2
-```
-
-```text
-Port 8000 is taken by python… (pid 4711, in …).
-End it with: kill 4711
-Or choose another port: --port 8001
-```
-
-<!-- do: press Ctrl+C -->
-
-```text
-Received signal SIGINT. Shutting down.
-Server Stopped
-```
-"""
-
-
-def test_lesson_with_an_app(small: Repository, tmp_path: Path) -> None:
-    """The app's log is compared, edits are reloaded, and Ctrl+C stops the app."""
-    run_lesson(small, SERVED, tmp_path, 2)
-
-
-def test_log_that_does_not_come(small: Repository, tmp_path: Path) -> None:
-    """A line that the app doesn't log is reported, and the app is stopped anyway."""
-    text = SERVED.replace("Worker ready", "Worker steady")
-    with pytest.raises(Parted, match=r"^steps/02_second/README.md:7\n") as told:
-        run_lesson(small, text, tmp_path, 2)
-    assert "Worker ready [" in str(told.value)
     assert not processes.marked([processes.OURS])
 
 
@@ -207,15 +138,12 @@ def test_log_that_does_not_come(small: Repository, tmp_path: Path) -> None:
     [
         ("a\nb", "a\nb\n", True),
         ("a", "a\nb", False),
-        ("a\n…", "a", True),
         ("a\n…", "a\nb\nc", True),
         ("…\nc", "a\nb\nc", True),
-        ("a…c", "abc", True),
         ("a…c", "ab\nc", False),
         ("a.c", "abc", False),
         ("5 ms", "  1234.5 ms", True),
         ("5 ms", "5 s", False),
-        ("5 m", "6 m", False),
         ('{"pid":1}', '{"pid":22}', True),
         ('{"depth":1}', '{"depth":2}', False),
         ("Worker [1]", "Srv 0 2026-11-24 15:18:34 +0000 INFO: Worker [99]", True),

@@ -5,16 +5,13 @@ Whether their links lead anywhere is checked by the builder of the site.
 
 from __future__ import annotations
 
-import itertools
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from typing import NamedTuple
 
 import typer
 from markdown_it import MarkdownIt
-from markdown_it.token import Token
 
 from workshop import cli
 from workshop.core import environment
@@ -40,58 +37,42 @@ OTHER_TEXTS = (
     *("README.md", "PROMISES.md", "CONTRIBUTING.md", "GLOSSARY.md"),
     "workshop/GRADING.md",
 )
-RUNNER = re.compile(r"python3? -m workshop\b[^\n]*")
+COMMAND = re.compile(r"python3? -m workshop\b[^\n&|;<>()]*")
+"""A command of the runner, up to what ends its arguments on a command line."""
 PATH = re.compile(
     r"[\w.-]+(/[\w.-]+)*/?\.(py|md|toml|txt|jsonl?|html|db|css|js|svg|png)"
     r"|([\w.-]+/)+|(steps|solutions|tests|workshop|benchmarks)/[\w./-]+"
 )
-SHELL = frozenset("&|;<>()")
-"""What ends a command's own arguments on a command line."""
 MADE_BY_RUNNING = re.compile(r"\.jsonl$|\.db$|^\.venv|^\.workshop")
 """Files that exist only while something runs, or afterwards."""
 
 
-@dataclass
-class Text:
-    """What the checks need to know of a Markdown file."""
+class Block(NamedTuple):
+    """A part of a Markdown file."""
 
-    headings: list[tuple[int, str, int]] = field(default_factory=list)
-    """Level, text and line of each, in order."""
-    fences: list[tuple[str, str, int]] = field(default_factory=list)
-    """Language, content and line of each code block."""
-    codes: list[tuple[str, int]] = field(default_factory=list)
-    """Content and line of each inline code."""
-    lines: list[str] = field(default_factory=list)
+    kind: str
+    """How it begins: "##" for a heading, "```sh", "`" for inline code, or "<!--"."""
+    content: str
+    line: int
 
 
-def read(path: Path) -> Text:
-    """Read a Markdown file, as GitHub understands it."""
-    source = path.read_text(encoding="utf-8")
-    text = Text(lines=source.splitlines())
+def parse(source: str) -> list[Block]:
+    """Return the parts of a Markdown text that the proofs need, in order."""
+    blocks = []
     tokens = MarkdownIt("commonmark").enable("table").parse(source)
     for index, token in enumerate(tokens):
         line = token.map[0] + 1 if token.map else 0
         if token.type in ("fence", "code_block"):
-            text.fences.append((token.info.strip(), token.content, line))
+            blocks.append(Block(f"```{token.info.strip()}", token.content, line))
         elif token.type == "heading_open":
-            title = plain(tokens[index + 1])
-            text.headings.append((int(token.tag[1]), title, line))
-        elif token.type == "inline":
-            text.codes += [
-                (child.content, line)
-                for child in token.children or []
-                if child.type == "code_inline"
-            ]
-    return text
-
-
-def plain(inline: Token) -> str:
-    """Return the text of an inline token without its marks."""
-    return "".join(
-        child.content if child.type in ("text", "code_inline") else " "
-        for child in inline.children or []
-        if child.type in ("text", "code_inline", "softbreak", "hardbreak")
-    )
+            title = tokens[index + 1].content.replace("`", "")
+            blocks.append(Block(token.markup, title, line))
+        for part in [token, *(token.children or [])]:
+            if part.type == "code_inline":
+                blocks.append(Block("`", part.content, line))
+            elif part.type.startswith("html") and "<!--" in part.content:
+                blocks.append(Block("<!--", part.content.strip(), line))
+    return blocks
 
 
 def check(repository: Repository) -> list[str]:
@@ -100,63 +81,49 @@ def check(repository: Repository) -> list[str]:
     Returns:
         What is wrong, each with its file and line. It is empty if all is well.
     """
-    problems = []
+    last = repository.steps()[-1]
+    texts = [(name, last) for name in OTHER_TEXTS]
     for step in repository.steps():
-        folder = f"steps/{step.name}"
-        title = f"Step {step.number:02}: {step.title}"
-        sections = SECTIONS if step.number else SECTIONS_OF_00
-        path = f"{folder}/README.md"
-        problems += of_text(repository, path, step, title, sections)
-        if (repository.root / path).is_file():
-            text = read(repository.root / path)
-            problems += [f"{path}{problem}" for problem in todos(text, step)]
-        title = f"Step {step.number:02} for the instructor: {step.title}"
-        path = f"{folder}/INSTRUCTOR.md"
-        problems += of_text(repository, path, step, title, SECTIONS_OF_INSTRUCTOR)
-    for path in OTHER_TEXTS:
-        problems += of_text(repository, path, repository.steps()[-1])
-    return problems
+        for name in ("README", "INSTRUCTOR"):
+            texts.append((f"steps/{step.name}/{name}.md", step))
+    found = []
+    for name, step in texts:
+        source = (repository.root / name).read_text(encoding="utf-8")
+        found += [f"{name}{p}" for p in problems(repository, name, step, source)]
+    return found
 
 
-def of_text(
-    repository: Repository,
-    name: str,
-    step: Step,
-    title: str | None = None,
-    sections: tuple[str, ...] = (),
-) -> list[str]:
-    """Check one text.
+def problems(
+    repository: Repository, name: str, step: Step, source: str
+) -> Iterator[str]:
+    """Yield what is wrong with a text, each with its line.
 
     Args:
         repository: The workshop.
         name: The path of the text, from the workshop's root.
         step: The step that the text is about.
-        title: Its heading, if that has to be a certain one.
-        sections: The headings of its sections, if title is given.
-
-    Returns:
-        What is wrong, each with its file and line.
+        source: The text.
     """
-    path = repository.root / name
-    if not path.is_file():
-        return [f"{name} is missing."]
-    text = read(path)
-    found = [
-        *todo_ids(repository, text),
-        *commands(repository, text),
-        *paths(repository, text, step),
-    ]
-    if title:
-        found += headings(text, title, sections)
-    return [f"{name}{problem}" for problem in found]
+    blocks = parse(source)
+    yield from todo_ids(repository, source)
+    yield from commands(repository, blocks)
+    yield from paths(repository, blocks, step)
+    number, title = f"Step {step.number:02}", step.title
+    if name == f"steps/{step.name}/README.md":
+        wanted = SECTIONS if step.number else SECTIONS_OF_00
+        yield from headings(blocks, f"{number}: {title}", wanted)
+        yield from todos(source, step)
+    elif name == f"steps/{step.name}/INSTRUCTOR.md":
+        title = f"{number} for the instructor: {title}"
+        yield from headings(blocks, title, SECTIONS_OF_INSTRUCTOR)
 
 
-def headings(text: Text, title: str, wanted: tuple[str, ...]) -> Iterator[str]:
+def headings(blocks: list[Block], title: str, wanted: tuple[str, ...]) -> Iterator[str]:
     """Yield what is wrong with the title and the order of the sections."""
-    titles = [heading for level, heading, _ in text.headings if level == 1]
+    titles = [block.content for block in blocks if block.kind == "#"]
     if titles != [title]:
         yield f": its only first-level heading must be '# {title}', not {titles}."
-    found = tuple(heading for level, heading, _ in text.headings if level == 2)
+    found = tuple(block.content for block in blocks if block.kind == "##")
     if found != wanted:
         yield (
             f": its sections are {', '.join(found) or 'none'}, but they must be "
@@ -164,41 +131,34 @@ def headings(text: Text, title: str, wanted: tuple[str, ...]) -> Iterator[str]:
         )
 
 
-def todos(text: Text, step: Step) -> Iterator[str]:
-    """Yield the TODOs that don't have a part of their own that names their file."""
-    starts = [line for _, _, line in text.headings] + [len(text.lines) + 1]
-    parts = {
-        title: "\n".join(text.lines[line - 1 : min(n for n in starts if n > line) - 1])
-        for level, title, line in text.headings
-        if level == 3 and title.startswith("TODO")
-    }
-    wanted = {
-        f"TODO {todo.id}: {todo.title}".replace("`", ""): todo for todo in step.todos
-    }
-    for title, todo in wanted.items():
-        if title not in parts:
-            yield f": it doesn't have '### {title}'."
-        elif todo.file not in parts[title]:
-            yield f": '### {title}' doesn't name its file, {todo.file}."
+def todos(source: str, step: Step) -> Iterator[str]:
+    """Yield what is wrong with the parts of the TODOs, which name their files."""
+    plain = source.replace("`", "")
+    parts = dict(re.findall(r"^### (TODO .+)\n((?:(?!#).*\n)*)", plain, re.MULTILINE))
+    wanted = {f"TODO {t.id}: {t.title}".replace("`", ""): t.file for t in step.todos}
+    for title, file in wanted.items():
+        if file not in parts.get(title, ""):
+            yield f": it doesn't have '### {title}' with the file's name, {file}."
     for title in parts.keys() - wanted.keys():
         yield f": it has '### {title}', but step.toml has no such TODO."
 
 
-def todo_ids(repository: Repository, text: Text) -> Iterator[str]:
+def todo_ids(repository: Repository, source: str) -> Iterator[str]:
     """Yield TODO ids that no step has."""
     ids = {todo.id for step in repository.steps() for todo in step.todos}
-    for number, line in enumerate(text.lines, start=1):
+    for number, line in enumerate(source.splitlines(), start=1):
         for todo_id in TODO.findall(line):
             if todo_id not in ids:
                 yield f":{number}: TODO {todo_id} doesn't exist."
 
 
-def commands(repository: Repository, text: Text) -> Iterator[str]:
+def commands(repository: Repository, blocks: list[Block]) -> Iterator[str]:
     """Yield command lines that the runner would not accept."""
-    for code, line in [*text.codes, *((c, n) for _, c, n in text.fences)]:
-        for match in RUNNER.finditer(code):
-            if problem := why_refused(repository, match[0]):
-                yield f":{line}: `{match[0].strip()}`: {problem}"
+    for block in blocks:
+        if block.kind.startswith("`"):
+            for command in COMMAND.findall(block.content):
+                if problem := why_refused(repository, command):
+                    yield f":{block.line}: `{command.strip()}`: {problem}"
 
 
 def why_refused(repository: Repository, command: str) -> str | None:
@@ -212,16 +172,10 @@ def why_refused(repository: Repository, command: str) -> str | None:
     Returns:
         Why the runner would refuse it, or None if it would not.
     """
-    lexer = shlex.shlex(command, posix=True, punctuation_chars=True)
-    lexer.whitespace_split = True
-    words = itertools.takewhile(lambda word: not set(word) <= SHELL, lexer)
-    steps = repository.steps()
-    todo = next((todo.id for step in steps for todo in step.todos), "")
-    stand_ins = {"N": str(steps[-1].number), "N.k": todo, "DIR": str(repository.root)}
+    stand_ins = {"N": "1", "N.k": "1.1", "DIR": str(repository.root)}
     try:
-        arguments = [stand_ins.get(word, word) for word in words]
-        del arguments[:3]  # python3 -m workshop
-        _, arguments = environment.split_wheelhouse(arguments)
+        words = [stand_ins.get(word, word) for word in shlex.split(command)]
+        _, arguments = environment.split_wheelhouse(words[3:])  # python3 -m workshop
         if not arguments:
             return None
         name, *rest = arguments
@@ -242,16 +196,16 @@ def why_refused(repository: Repository, command: str) -> str | None:
     return None
 
 
-def paths(repository: Repository, text: Text, step: Step) -> Iterator[str]:
+def paths(repository: Repository, blocks: list[Block], step: Step) -> Iterator[str]:
     """Yield inline code that looks like a path of the workshop but isn't one.
 
     A path may be meant from the root, from the step's folder or from its solution's.
     """
     bases = [repository.root, repository.starter(step), repository.solution(step)]
-    for code, line in text.codes:
-        name = re.sub(r":\d+$", "", code)
-        looks = "/" in name and PATH.fullmatch(name)
+    for block in blocks:
+        name = re.sub(r":\d+$", "", block.content)
+        looks = block.kind == "`" and "/" in name and PATH.fullmatch(name)
         if not looks or MADE_BY_RUNNING.search(name) or "NN" in name:
             continue
         if not any((base / name).exists() for base in bases):
-            yield f":{line}: {code} doesn't exist."
+            yield f":{block.line}: {block.content} doesn't exist."
