@@ -2,8 +2,9 @@
 
 Starter N repeats solution N-1, and solution N repeats starter N, so a change has to be
 made in many folders. You make it once, in the first step that has the lines, and this
-merges it into the others. The common ancestor of each three-way merge is what git has
-as the last commit. The chain's test tells afterwards whether everything fits.
+merges it into the others. The common ancestor of each three-way merge is what the last
+run of this program has left, or the last commit if there is a newer one. The chain's
+test tells afterwards whether everything fits.
 """
 
 from __future__ import annotations
@@ -23,14 +24,29 @@ CONFLICTS = range(1, 128)
 """What `git merge-file` exits with when so many stretches have to be merged by hand."""
 
 
-def committed(path: Path) -> bytes | None:
-    """Return a file as the last commit has it, or None if it has no such file."""
-    shown = subprocess.run(
-        ["git", "show", f"HEAD:./{path.name}"],
-        cwd=next(folder for folder in path.parents if folder.is_dir()),
-        capture_output=True,
-    )
-    return None if shown.returncode else shown.stdout
+DONE = "refs/propagated"
+"""The working tree after the last run, which git keeps beside its branches."""
+
+
+def git(root: Path, *arguments: str) -> bytes | None:
+    """Return what git prints, or None if it fails."""
+    done = subprocess.run(["git", *arguments], cwd=root, capture_output=True)
+    return None if done.returncode else done.stdout
+
+
+class Before:
+    """The files as they were before the change that is carried on."""
+
+    def __init__(self, root: Path) -> None:
+        """Take the state after the last run, unless there is a newer commit."""
+        head, above = git(root, "rev-parse", "HEAD"), git(root, "rev-parse", f"{DONE}^")
+        self._root = root
+        self._commit = DONE if head == above else "HEAD"
+
+    def file(self, path: Path) -> bytes | None:
+        """Return a file as it was, or None if there was no such file."""
+        name = path.relative_to(self._root).as_posix()
+        return git(self._root, "show", f"{self._commit}:{name}")
 
 
 def merged(ours: Path, base: bytes, theirs: Path) -> tuple[bytes, int]:
@@ -45,17 +61,19 @@ def merged(ours: Path, base: bytes, theirs: Path) -> tuple[bytes, int]:
     with TemporaryDirectory() as folder:
         ancestor = Path(folder, "base")
         ancestor.write_bytes(base)
-        command = ["git", "merge-file", "-p", str(ours), str(ancestor), str(theirs)]
+        names = [str(path) for path in (ours, ancestor, theirs)]
+        command = ["git", "merge-file", "--diff3", "-p", *names]
         done = subprocess.run(command, capture_output=True)
     if done.returncode and done.returncode not in CONFLICTS:
         raise RuntimeError(done.stderr.decode(errors="replace"))
     return done.stdout, done.returncode
 
 
-def carry(source: Path, target: Path, step: Step, side: str) -> int:
+def carry(earlier: Before, source: Path, target: Path, step: Step, side: str) -> int:
     """Carry the changes of one app on to the next.
 
     Args:
+        earlier: The files before the change.
         source: The folder of the app that has changed.
         target: The folder of the app that repeats it.
         step: The step of the target.
@@ -65,25 +83,32 @@ def carry(source: Path, target: Path, step: Step, side: str) -> int:
         The number of stretches to merge by hand.
     """
     conflicts = 0
+
+    def say(what: str) -> None:
+        print(f"{what:<9}{target.parent.name}/{target.name}/{name}")
+
     provided = step.provided if side == "new" else frozenset()
     old, new = app_files(target), app_files(source)
     for name in sorted(old.keys() | new.keys()):
-        before, ours = committed(source / name), target / name
+        before, ours = earlier.file(source / name), target / name
         if name in provided and not (name in old and name in new):
             continue
         if name not in new:
             if before is not None:
                 ours.unlink()
-                print(f"removed  {ours}")
+                say("removed")
         elif name not in old:
             if before is None:
                 ours.parent.mkdir(parents=True, exist_ok=True)
                 ours.write_bytes(new[name].read_bytes())
-                print(f"added    {ours}")
-        elif before is not None and new[name].read_bytes() != before:
-            if ours.read_bytes() != committed(ours):  # merged before, perhaps by hand
+                say("added")
+        elif before is None:  # a new file, which was carried on before
+            if new[name].read_bytes() != ours.read_bytes():
+                say("look at")
+        elif new[name].read_bytes() != before:
+            if ours.read_bytes() != earlier.file(ours):
                 if name in provided:
-                    print(f"left     {ours}, which you have changed already")
+                    say("look at")
                     continue
                 differing = hunks(read_lines(new[name]), read_lines(ours))
                 if all(todos_in(getattr(hunk, side), step) for hunk in differing):
@@ -91,21 +116,29 @@ def carry(source: Path, target: Path, step: Step, side: str) -> int:
             text, by_hand = merged(ours, before, new[name])
             if text != ours.read_bytes():
                 ours.write_bytes(text)
-                print(f"{'CONFLICT' if by_hand else 'merged  '} {ours}")
+                say("CONFLICT" if by_hand else "merged")
             conflicts += by_hand
     return conflicts
 
 
 def main(repository: Repository) -> int:
-    """Carry every change on; return 1 if something is left to be merged by hand."""
+    """Carry every change on; return 1 if something is left to be merged by hand.
+
+    What was merged before, perhaps by hand, isn't merged again. Where it can't be told
+    whether such a file has the whole change, it is listed as one to look at.
+    """
+    earlier = Before(repository.root)
     for before, step in itertools.pairwise(repository.steps()):
         starter, solution = repository.starter(step), repository.solution(step)
-        if carry(repository.solution(before), starter, step, "new") or carry(
-            starter, solution, step, "old"
+        if carry(earlier, repository.solution(before), starter, step, "new") or carry(
+            earlier, starter, solution, step, "old"
         ):
             print("Merge the marked stretches by hand, and type the command again.")
             return 1
     starters.write(repository)
+    if tree := git(repository.root, "stash", "create"):
+        git(repository.root, "update-ref", DONE, tree.decode().strip())
+    print("Every later step has the change, and solutions/starters.json fits.")
     return 0
 
 

@@ -37,6 +37,16 @@ def test_lessons() -> None:
     assert not problems, listed(problems)
 
 
+def test_minutes_are_the_same_everywhere() -> None:
+    """The lesson and the README say what step.toml says."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+    for step in REPOSITORY.steps():
+        lesson = REPOSITORY.starter(step) / "README.md"
+        assert f"\nTime: {step.minutes} minutes." in lesson.read_text("utf-8")
+        row = f"steps/{step.name}/README.md) | {step.title} | {step.minutes} |"
+        assert row in readme
+
+
 def test_what_is_retired_exists() -> None:
     """A step retires tests or TODOs of the steps before it, and nothing else."""
     known: set[str] = set()

@@ -44,6 +44,19 @@ def test_a_change_is_carried_on(committed: Repository) -> None:
     assert chain.check(committed) == []
 
 
+def test_a_second_change_before_a_commit(committed: Repository) -> None:
+    """What the last run has left is what the next one compares with."""
+    config = committed.root / ".git/config"
+    config.write_text(config.read_text() + "[user]\nname = x\nemail = x@example.org\n")
+    change(committed, "steps/00_start/server.py", "The application", "An application")
+    assert propagate.main(committed) == 0
+    change(committed, "steps/00_start/server.py", "An application", "One application")
+    assert propagate.main(committed) == 0
+    assert chain.check(committed) == []
+    last = committed.root / "solutions/02_second/server.py"
+    assert "One application" in last.read_text()
+
+
 def test_files_that_a_step_replaces_get_it_too(committed: Repository) -> None:
     """What `provided` names differs on purpose, but the rest of it is the same."""
     change(committed, "steps/02_second/app/answer.py", '"""What', '"""More of what')
