@@ -9,7 +9,6 @@ import sys
 from contextlib import nullcontext, suppress
 from copy import copy
 from functools import wraps
-from multiprocessing import current_process
 from textwrap import indent
 from types import SimpleNamespace
 from typing import Any
@@ -64,32 +63,6 @@ async def queue(request: Request) -> HTTPResponse:
 async def put(request: Request) -> HTTPResponse:
     """Put the text of the body on the queue."""
     request.app.shared_ctx.saje_queue.put_nowait(request.body.decode())
-    return json({})
-
-
-class Unreadable:
-    """An object that every process can read but the worker."""
-
-    def __reduce__(self) -> Any:
-        """Let the process that reads this call a function."""
-        return read_unreadable, ()
-
-
-def read_unreadable() -> Unreadable:
-    """Return the object, unless this is the worker.
-
-    Raises:
-        RuntimeError: This is the worker.
-    """
-    if "SajeWorker" in current_process().name:
-        raise RuntimeError("a message of the test that the worker can't read")
-    return Unreadable()
-
-
-@bp.post("/unreadable")
-async def unreadable(request: Request) -> HTTPResponse:
-    """Put an object on the queue with which the worker's get() fails."""
-    request.app.shared_ctx.saje_queue.put_nowait(Unreadable())
     return json({})
 
 
