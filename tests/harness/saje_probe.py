@@ -66,14 +66,6 @@ async def put(request: Request) -> HTTPResponse:
     return json({})
 
 
-@bp.get("/tasks")
-async def tasks(request: Request) -> HTTPResponse:
-    """Name the registered tasks."""
-    from saje.task import Task
-
-    return json(sorted(Task.registry))
-
-
 @bp.post("/define")
 async def define(request: Request) -> HTTPResponse:
     """Define a class from its source, and answer what happened to the registry."""
