@@ -79,9 +79,10 @@ class AppServer(AppProcess):
 
     def send(self, job: dict[str, Any]) -> None:
         """Give a job to the client, inside a server."""
-        reply = self.request("POST", "/probe/send", {"job": job})
+        calls = {"setup": "", "source": "await client.send(job)", "names": {"job": job}}
+        reply = self.request("POST", "/probe/call", calls)
         self.did = f"await saje.send({job!r})"
-        assert reply.status == 200, reply
+        assert reply.json["raised"] is None, reply
 
     def each_server(self, path: str) -> dict[int, Any]:
         """GET a path until every server has answered, and return the JSON by pid."""
