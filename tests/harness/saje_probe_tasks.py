@@ -59,19 +59,6 @@ class RaisesInThread(Task):
         raise KINDS[kind]()
 
 
-class Explains(Task):
-    """Raises several exceptions at once, with a note and a cause."""
-
-    name = "probe_explains"
-
-    async def run(self) -> None:
-        """Raise them."""
-        parts = [ValueError("the first part"), KeyError("the second part")]
-        error = ExceptionGroup("several on purpose", parts)
-        error.add_note("the note on it")
-        raise error from OSError("the cause of it")
-
-
 class FailingGroup(Task):
     """Has a TaskGroup in which one task fails, so that the others are cancelled."""
 
@@ -161,17 +148,6 @@ class Async(Task):
     async def run(self) -> str:
         """Log it."""
         return log_where("async")
-
-
-class Static(Task):
-    """Tells where an `async def run` without `self` runs."""
-
-    name = "probe_static"
-
-    @staticmethod
-    async def run() -> str:
-        """Log it."""
-        return log_where("static")
 
 
 class Decorated(Task):
