@@ -6,10 +6,10 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+from saje_probe_retries import Asked
 from sanic.worker.constants import ProcessState
 
 import saje.supervisor
-from saje.retry import Retry
 from saje.supervisor import Supervisor
 
 OVER = {
@@ -112,14 +112,6 @@ class FakeBell:
         self.rings += 1
 
 
-class Pauses(Retry):
-    """Pauses that aren't random: 100 seconds for each try."""
-
-    def pause(self, tries: int) -> float:
-        """Return the pause after so many tries."""
-        return 100.0 * tries
-
-
 class Watched:
     """A supervisor of fake processes, with a clock that a test sets."""
 
@@ -132,7 +124,7 @@ class Watched:
         self.supervisor = Supervisor(*parts)
         module: Any = saje.supervisor
         module.time = SimpleNamespace(monotonic=lambda: self.now)
-        module.AGAIN, module.LOOK = Pauses(tries=100), 0.0
+        module.AGAIN, module.LOOK = Asked(tries=100), 0.0
 
     async def look(self, *events: Callable[[], object]) -> None:
         """Let the supervisor look at the processes, once after each event."""
