@@ -320,10 +320,10 @@ def test_each_job_has_an_instance(server: AppServer) -> None:
 @pytest.mark.todo("4.3")
 def test_an_async_run_is_awaited_on_the_loop(server: AppServer) -> None:
     """An `async def run` runs on the worker's loop, even if a decorator hides it."""
-    for kind in ("async", "decorated"):
+    for kind in ("asynchronous", "disguised"):
         server.post(f"probe_{kind}")
         cause = "an `async def run` has to be awaited: await run(**self.kwargs)"
-        if kind == "decorated":
+        if kind == "disguised":
             cause = "behind a decorator, an `async def` may look like a plain function "
             cause += "that returns a coroutine. If inspect.isawaitable(result), await "
             cause += "the result"

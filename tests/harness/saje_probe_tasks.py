@@ -19,6 +19,13 @@ import app.tasks  # noqa: F401  (registers its tasks)
 from saje.task import Task
 
 
+def probe(run: Callable[..., Any]) -> type[Task]:
+    """Make a task of a function, so that "probe_says" is the name of says()."""
+    name = run.__name__
+    run.__qualname__ = f"{name}.run"  # as in a class
+    return type(name, (Task,), {"name": f"probe_{name}", "run": run})
+
+
 class Unprintable(Exception):
     """An exception that can't be shown."""
 
@@ -39,52 +46,36 @@ KINDS: dict[str, Callable[[], BaseException]] = {
 """What a task can be told to raise."""
 
 
-class Raises(Task):
-    """Raises what it is told to."""
-
-    name = "probe_raises"
-
-    async def run(self, kind: str) -> None:
-        """Raise the exception of that name."""
-        raise KINDS[kind]()
+@probe
+async def raises(self: Task, kind: str) -> None:
+    """Raise the exception of that name."""
+    raise KINDS[kind]()
 
 
-class RaisesInThread(Task):
-    """Raises in a thread."""
-
-    name = "probe_raises_in_thread"
-
-    def run(self, kind: str) -> None:
-        """Raise the exception of that name."""
-        raise KINDS[kind]()
+@probe
+def raises_in_thread(self: Task, kind: str) -> None:
+    """Raise the exception of that name, in a thread."""
+    raise KINDS[kind]()
 
 
-class FailingGroup(Task):
-    """Has a TaskGroup in which one task fails, so that the others are cancelled."""
+@probe
+async def failing_group(self: Task) -> None:
+    """Let a task of a TaskGroup fail, so that the others are cancelled."""
 
-    name = "probe_failing_group"
+    async def fail() -> None:
+        raise ValueError("on purpose")
 
-    async def run(self) -> None:
-        """Let the group fail."""
-
-        async def fail() -> None:
-            raise ValueError("on purpose")
-
-        async with asyncio.TaskGroup() as group:
-            group.create_task(fail())
-            await asyncio.sleep(60)
-
-
-class CancelsItself(Task):
-    """Cancels itself, which nobody has asked it to."""
-
-    name = "probe_cancels_itself"
-
-    async def run(self) -> None:
-        """Cancel this task of asyncio's, and wait for that to happen."""
-        if this := asyncio.current_task():
-            this.cancel()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(fail())
         await asyncio.sleep(60)
+
+
+@probe
+async def cancels_itself(self: Task) -> None:
+    """Cancel this task of asyncio's, which nobody has asked it to, and wait."""
+    if this := asyncio.current_task():
+        this.cancel()
+    await asyncio.sleep(60)
 
 
 class Unfinished(Task):
@@ -93,15 +84,11 @@ class Unfinished(Task):
     name = "probe_unfinished"
 
 
-class Says(Task):
-    """Says what it is told to."""
-
-    name = "probe_says"
-
-    async def run(self, text: str) -> str:
-        """Log the text, and return it."""
-        logger.info("Somebody says: %s", text)
-        return text
+@probe
+async def says(self: Task, text: str) -> str:
+    """Log a text, and return it."""
+    logger.info("Somebody says: %s", text)
+    return text
 
 
 class Remembers(Task):
@@ -140,49 +127,33 @@ def decorated(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-class Async(Task):
-    """Tells where an `async def run` runs."""
-
-    name = "probe_async"
-
-    async def run(self) -> str:
-        """Log it."""
-        return log_where("async")
+@probe
+async def asynchronous(self: Task) -> str:
+    """Tell where an `async def run` runs."""
+    return log_where("asynchronous")
 
 
-class Decorated(Task):
-    """Tells where an `async def run` runs that doesn't look like one."""
-
-    name = "probe_decorated"
-
-    @decorated
-    async def run(self) -> str:
-        """Log it."""
-        await asyncio.sleep(0)  # which only works on an event loop
-        return log_where("decorated")
+@probe
+@decorated
+async def disguised(self: Task) -> str:
+    """Tell where an `async def run` runs that doesn't look like one."""
+    await asyncio.sleep(0)  # which only works on an event loop
+    return log_where("disguised")
 
 
-class Plain(Task):
-    """Tells where a plain run runs."""
-
-    name = "probe_plain"
-
-    def run(self) -> str:
-        """Log it."""
-        return log_where("plain")
+@probe
+def plain(self: Task) -> str:
+    """Tell where a plain run runs."""
+    return log_where("plain")
 
 
-class Computes(Task):
-    """A plain function that keeps the processor busy until a test lets it go."""
-
-    name = "probe_computes"
-
-    def run(self, until: str) -> None:
-        """Compute until there is a file of that name."""
-        logger.info("The computation begins.")
-        while not Path(until).exists():
-            sum(range(1000))
-        logger.info("The computation ends.")
+@probe
+def computes(self: Task, until: str) -> None:
+    """Keep the processor busy until there is a file of that name."""
+    logger.info("The computation begins.")
+    while not Path(until).exists():
+        sum(range(1000))
+    logger.info("The computation ends.")
 
 
 class Waits(Task):
@@ -210,33 +181,25 @@ class Waits(Task):
                 logger.info("Waiting at once: %d.", cls.waiting)
 
 
-class Stays(Task):
-    """Waits on the event loop until a test lets it go, and tells how that ends."""
-
-    name = "probe_stays"
-
-    async def run(self, until: str) -> int:
-        """Wait until there is a file of that name, and return the pid."""
-        logger.info("It stays in %s.", os.getpid())
-        try:
-            while not Path(until).exists():
-                await asyncio.sleep(0.02)
-        except asyncio.CancelledError:
-            logger.info("It was interrupted in %s.", os.getpid())
-            raise
-        logger.info("It was let go in %s.", os.getpid())
-        return os.getpid()
+@probe
+async def stays(self: Task, until: str) -> int:
+    """Wait on the event loop until there is a file of that name, and tell the end."""
+    logger.info("It stays in %s.", os.getpid())
+    try:
+        while not Path(until).exists():
+            await asyncio.sleep(0.02)
+    except asyncio.CancelledError:
+        logger.info("It was interrupted in %s.", os.getpid())
+        raise
+    logger.info("It was let go in %s.", os.getpid())
+    return os.getpid()
 
 
-class Blocks(Task):
-    """Never gives the event loop back."""
-
-    name = "probe_blocks"
-
-    async def run(self) -> None:
-        """Block for a minute."""
-        logger.info("The loop is blocked.")
-        time.sleep(60)
+@probe
+async def blocks(self: Task) -> None:
+    """Block the event loop for a minute."""
+    logger.info("The loop is blocked.")
+    time.sleep(60)
 
 
 UNSTORABLE: dict[str, Any] = {
@@ -247,82 +210,62 @@ UNSTORABLE: dict[str, Any] = {
 """Results that JSON can't hold."""
 
 
-class Unstorable(Task):
-    """Returns what JSON can't hold."""
-
-    name = "probe_unstorable"
-
-    async def run(self, kind: str) -> Any:
-        """Return the result of that name."""
-        return UNSTORABLE[kind]
+@probe
+async def unstorable(self: Task, kind: str) -> Any:
+    """Return the result of that name."""
+    return UNSTORABLE[kind]
 
 
-class FillsTheDisk(Task):
-    """Lets the next record of the worker fail, which is the one of its own outcome."""
+@probe
+async def fills_the_disk(self: Task) -> str:
+    """Let the next record of the worker fail, which is the one of its own outcome."""
+    from saje.backend import FileBackend
 
-    name = "probe_fills_the_disk"
+    store = FileBackend.store
 
-    async def run(self) -> str:
-        """Put something else in place of FileBackend.store, until it is called."""
-        from saje.backend import FileBackend
+    async def fail(self: FileBackend, *args: Any, **changes: Any) -> None:
+        FileBackend.store = store  # type: ignore[method-assign]
+        raise OSError(errno.ENOSPC, "no space left, because a test wants that")
 
-        store = FileBackend.store
-
-        async def fail(self: FileBackend, *args: Any, **changes: Any) -> None:
-            FileBackend.store = store  # type: ignore[method-assign]
-            raise OSError(errno.ENOSPC, "no space left, because a test wants that")
-
-        FileBackend.store = fail  # type: ignore[method-assign, assignment]
-        return "a result that doesn't get on file"
+    FileBackend.store = fail  # type: ignore[method-assign, assignment]
+    return "a result that doesn't get on file"
 
 
-class LosesTheDisk(Task):
-    """Lets the worker's database be read-only until a test wants it back."""
+@probe
+def read_only(self: Task, until: str) -> str:
+    """Let the database be read-only until there is a file of that name."""
+    from saje.sqlite import SQLiteBackend
 
-    name = "probe_read_only"
+    backend = next(b for b in gc.get_objects() if isinstance(b, SQLiteBackend))
+    begun = threading.Event()
 
-    def run(self, until: str) -> str:
-        """Return when the database is read-only, until there is a file of that name."""
-        from saje.sqlite import SQLiteBackend
+    def wait() -> None:
+        with limited(backend, "a read-only disk"):
+            begun.set()
+            while not Path(until).exists():
+                time.sleep(0.02)
 
-        backend = next(b for b in gc.get_objects() if isinstance(b, SQLiteBackend))
-        begun = threading.Event()
-
-        def wait() -> None:
-            with limited(backend, "a read-only disk"):
-                begun.set()
-                while not Path(until).exists():
-                    time.sleep(0.02)
-
-        threading.Thread(target=wait, daemon=True).start()
-        begun.wait()
-        return "a result that has to wait"
+    threading.Thread(target=wait, daemon=True).start()
+    begun.wait()
+    return "a result that has to wait"
 
 
-class Nested(Task):
-    """Returns lists in lists. A record of them has a few levels more."""
-
-    name = "probe_nested"
-
-    async def run(self, levels: int) -> Any:
-        """Return so many lists in each other."""
-        result: list[Any] = []
-        for _ in range(levels - 1):
-            result = [result]
-        return result
+@probe
+async def nested(self: Task, levels: int) -> Any:
+    """Return so many lists in each other. A record of them has a few levels more."""
+    result: list[Any] = []
+    for _ in range(levels - 1):
+        result = [result]
+    return result
 
 
-class Kills(Task):
-    """A poisonous job, which ends the worker that runs it."""
-
-    name = "probe_kills"
-
-    async def run(self, start: str) -> None:
-        """Wait until there is a file of that name, and end this process."""
-        while not Path(start).exists():
-            await asyncio.sleep(0.02)
-        logger.info("The poison works in %s.", os.getpid())
-        os._exit(1)
+@probe
+async def kills(self: Task, start: str) -> None:
+    """Wait until there is a file of that name, and end this process."""
+    while not Path(start).exists():
+        await asyncio.sleep(0.02)
+    logger.info("The poison works in %s.", os.getpid())
+    os._exit(1)
 
 
 class Sleeps(Task):
