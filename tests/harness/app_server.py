@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import httpx
 import psutil
-from app_process import ANSWER, SHOWN, AppProcess, Checkpoint
+from app_process import ANSWER, SHOWN, AppProcess
 
 from workshop.core import processes
 
@@ -246,12 +246,12 @@ class Reply:
         """The body, read as JSON.
 
         Raises:
-            Checkpoint: The body isn't JSON.
+            AssertionError: The body isn't JSON.
         """
         try:
             return json.loads(self.text)
         except ValueError:
-            raise Checkpoint(f"an answer that isn't JSON: {self}") from None
+            raise AssertionError(f"an answer that isn't JSON: {self}") from None
 
     def __repr__(self) -> str:
         """Return the status and the beginning of the body."""
