@@ -18,7 +18,7 @@ import pytest
 from app_process import ANSWER
 from app_server import AppServer, Reply
 
-SETTINGS = {"SAJE_WORKERS": 2, "SAJE_TASKS": "saje_probe_tasks_12"}
+SETTINGS = {"SAJE_WORKERS": 2, "SAJE_TICKS": 1}
 
 SETUP = """
 import asyncio

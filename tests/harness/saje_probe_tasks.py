@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
+from multiprocessing import current_process
 from pathlib import Path
 from typing import Any
 
@@ -278,6 +279,37 @@ class Sleeps(Task):
         """Sleep in a function written in C."""
         logger.info("It sleeps in %s.", os.getpid())
         time.sleep(3600)
+
+
+@probe
+async def tidies(self: Task) -> None:
+    """Wait to be cancelled, and take a second to tidy up then."""
+    try:
+        await asyncio.sleep(60)
+    except asyncio.CancelledError:
+        logger.info("It begins to tidy up.")
+        try:
+            await asyncio.sleep(1.0)
+        except asyncio.CancelledError:
+            logger.info("It was disturbed.")
+            raise
+        logger.info("It is tidy.")
+        raise
+
+
+class Ticks(Task):
+    """Is due each second, but only in the workers, and if a suite sets SAJE_TICKS.
+
+    A scheduler that a test runs inside of a server must not make jobs of its own.
+    """
+
+    name = "probe_ticks"
+    in_worker = "SajeWorker" in current_process().name
+    every = 1.0 if in_worker and os.environ.get("SANIC_SAJE_TICKS") else None
+
+    async def run(self) -> None:
+        """Log that it ran."""
+        logger.info("Tick.")
 
 
 with suppress(ImportError):  # before step 09 a task can't be tried again
