@@ -66,17 +66,16 @@ async def define(request: Request) -> HTTPResponse:
 
     before, names = dict(Task.registry), {"Hello": Hello, "Task": Task}
     raised = "nothing"
-    try:
-        exec(request.json["source"], names)
-    except Exception as error:
-        raised = type(error).__name__
-    changed = {
-        name: getattr(Task.registry.get(name), "__name__", None)
-        for name in before | Task.registry
-        if before.get(name) is not Task.registry.get(name)
-    }
-    Task.registry.clear()
-    Task.registry.update(before)
+    with patch.dict(Task.registry):
+        try:
+            exec(request.json["source"], names)
+        except Exception as error:
+            raised = type(error).__name__
+        changed = {
+            name: kind.__name__
+            for name, kind in Task.registry.items()
+            if before.get(name) is not kind
+        }
     return json({"raised": raised, "changed": changed})
 
 
@@ -100,28 +99,26 @@ async def setting(request: Request) -> HTTPResponse:
     from saje.creator import create_saje
 
     name, value = f"SANIC_{request.json['name']}", request.json["value"]
-    app, refused = Sanic("SajeSetting"), None
-    app.config.setdefault("SAJE_TASKS", request.app.config.get("SAJE_TASKS"))
-    try:
-        with patch.dict(os.environ, {name: value}):
+    refused = None
+    with patch.dict(os.environ, {name: value}):
+        app = Sanic("SajeSetting")
+        app.config.setdefault("SAJE_TASKS", request.app.config.get("SAJE_TASKS"))
+        try:
             create_saje(app)
-    except SystemExit as error:
-        refused = str(error)
-    finally:
-        Sanic.unregister_app(app)
+        except SystemExit as error:
+            refused = str(error)
+        finally:
+            Sanic.unregister_app(app)
     return json({"refused": refused})
 
 
 async def log_what_is_managed(app: Sanic) -> None:
     """Log the drain of the SajeWorker, and whether a reload restarts it."""
-    for transient, workers in (
-        (True, app.manager.transient),
-        (False, app.manager.durable),
-    ):
-        for name, worker in workers.items():
-            if "SajeWorker" in name:
-                drain = worker.server_settings.get("drain", app.config.SAJE_DRAIN)
-                logger.info("Managed: drain %s, transient %s", drain, transient)
+    transient = app.manager.transient
+    for name, worker in (app.manager.durable | transient).items():
+        if "SajeWorker" in name:
+            drain = worker.server_settings.get("drain", app.config.SAJE_DRAIN)
+            logger.info("Managed: drain %s, transient %s", drain, name in transient)
 
 
 def log_what_is_sent(client: Any) -> None:
