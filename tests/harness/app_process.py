@@ -416,11 +416,6 @@ class AppProcess:
     def ended_well(self) -> None:
         """Expect that the app exits with status 0, no traceback and no process left."""
         status, log = self.ended(), self.end_of_log()
-        if "KeyboardInterrupt" in log:
-            self.causes.append(
-                "the signal ended the worker in the middle of its work, because "
-                "worker() doesn't call on_stop(scheduler.stop)"
-            )
         assert status == 0, f"exit status {status}\n{log}"
         records = re.split(RECORD, self.output())
         # A job that was interrupted may be logged with the place where it was.

@@ -84,8 +84,6 @@ GUESSES = {
 place of the listener, it may say "in a helper" or "outside of any listener"."""
 
 MARKS = {
-    "was added to shared_ctx. It may not": "an object on app.shared_ctx has to be "
-    "made for sharing, as multiprocessing's Manager().Queue() is",
     "cannot pickle": "an argument of manage(), or an object on app.shared_ctx, cannot "
     "be pickled for another process",
     "Can't pickle": "an argument of manage(), or an object on app.shared_ctx, cannot "
@@ -103,12 +101,8 @@ MARKS = {
     "loop, so catch it where the job is executed",
     "no running event loop": "a thread used the loop directly, instead of "
     "loop.call_soon_threadsafe()",
-    "Set of Tasks/Futures is empty": "asyncio.wait() refuses an empty set, so check "
-    "first whether there is a task to wait for: `if late:`",
     '": syntax error': "SQLite can't read this statement. If a value stands inside its "
     "text, write a question mark there, and give the value to execute()",
-    "execute one statement at a time": "a value inside the text of a statement has "
-    "become another statement. Write a question mark for each value",
     "Incorrect number of bindings": "execute() takes all values in one tuple, one for "
     "each question mark. A tuple of a single value has a comma: (value,)",
     "Error binding parameter": "SQLite takes text, bytes, numbers and None. The bytes "
