@@ -252,7 +252,6 @@ def kill_the_queue(server: AppServer) -> None:
     """Kill SAJE's Manager, and wait until the worker says so."""
     server.family()
     manager = server.managers()[1]
-    server.stopping = True
     manager.kill()
     server.did = f"kill -9 {manager.pid}, the Manager's process, which has the queue"
     with server.likely(SWALLOWED):

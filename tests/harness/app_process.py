@@ -94,8 +94,6 @@ class AppProcess:
         self.settings |= settings or {}
         self.log = data / f"log-{time.monotonic_ns()}.txt"
         self.jobs: dict[str, str] = {}  # what was submitted, by uid
-        self.stopping = False  # whether somebody has asked the app to stop
-        self.worker_process: psutil.Process | None = None  # once it was ready
         self.booted = 0  # characters of the log when the app was up
         self.begun = 0  # the same when this test began
         self.causes: list[str] = []  # likely causes of a failure, the best one last
@@ -253,12 +251,6 @@ class AppProcess:
         with suppress(subprocess.TimeoutExpired):
             self.main.wait(STUCK * slowness())
 
-    def _worker_died(self) -> bool:
-        """Return whether the worker is gone although nobody has asked it to stop."""
-        if self.stopping or self.worker_process is None:
-            return False
-        return not processes.is_alive(self.worker_process)
-
     def _starting(self) -> int:
         """Return how many SajeWorkers are starting, or have started."""
         reply = self.http.get("/v1/info")
@@ -318,7 +310,6 @@ class AppProcess:
         last: Any = None
         while watch.seconds < limit:
             self._stem()
-            died = self._worker_died()  # what it has logged is complete then
             try:
                 last = condition()
             except NOT_YET as error:
@@ -326,14 +317,10 @@ class AppProcess:
             else:
                 if last:
                     return last
-            if died:
-                break
             watch.pause()
         # A learner's hang costs seconds, so after the first one the others wait less.
         AppProcess.patience = IMPATIENCE
         got = f"nothing of it within {time.monotonic() - began:.1f} s"
-        if self._worker_died():
-            got = "nothing of it, and the worker has exited although nobody asked it to"
         if last not in (None, False):
             got += f": {last!r:.{SHOWN}}"
         raise self.failed(expected, got)
@@ -369,7 +356,6 @@ class AppProcess:
     def signal(self, number: int, to_group: bool = False) -> None:
         """Send a signal to the main process, or to the group, as a terminal does."""
         self.family()  # to know them when their parent is gone
-        self.stopping = True
         self.did = f"kill -{signal.Signals(number).name[3:]} {self.main.pid}"
         processes.send_signal(self.main, number, to_group)
 
@@ -388,7 +374,6 @@ class AppProcess:
 
     def signal_all(self, number: int) -> None:
         """Send a signal to every single process, as a service manager does."""
-        self.stopping = True
         self.did = f"kill -{signal.Signals(number).name[3:]} of every process"
         for process in self.family():
             with suppress(psutil.Error):
@@ -399,7 +384,6 @@ class AppProcess:
     def kill_main(self) -> None:
         """Kill the main process, and nothing else."""
         self.family()
-        self.stopping = True
         self.did = f"kill -9 {self.main.pid}"
         self.main.kill()
 

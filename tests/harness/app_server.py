@@ -120,7 +120,6 @@ class AppServer(AppProcess):
 
     def restart_worker(self) -> None:
         """Ask Sanic to restart the worker."""
-        self.worker_process = None
         self.http.post("/probe/restart")
         self.did = 'request.app.m.restart("Sanic-SajeWorker-0")'
 
@@ -144,15 +143,14 @@ class AppServer(AppProcess):
     def worker(self) -> psutil.Process:
         """Return the SajeWorker process, which must be running."""
         pid = self.worker_pid()
-        with suppress(psutil.NoSuchProcess):
-            self.worker_process = psutil.Process(pid)
+        family = processes.descendants(self.main.pid)
+        found = [p for p in family if p.pid == pid and processes.is_alive(p)]
         with self.likely(
             "worker() returned. asyncio.run(scheduler.run()) keeps it until stop() is "
             "called, which must not happen too early"
         ):
-            assert self.worker_process, "the worker has exited"
-            assert not self._worker_died(), "the worker has exited"
-        return self.worker_process
+            assert found, "the worker has exited"
+        return found[0]
 
     def logged(self, text: str, seconds: float | None = None) -> str:
         """Wait for a text in the log of this test, and return that log."""
