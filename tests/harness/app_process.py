@@ -153,9 +153,6 @@ class AppProcess:
                 looked, cpu = time.monotonic(), self._cpu_seconds()
             if size != self.log.stat().st_size or cpu - used > IDLE:
                 size, used, since = self.log.stat().st_size, cpu, watch.seconds
-            if self.main.poll() is not None:
-                printed = self.end_of_log() or "nothing. Does it call exit()?"
-                raise self.failed(BOTH_COME_UP, f"the app exited. Its log:\n{printed}")
             if (stuck := watch.seconds - since > STUCK) or cpu > RUNAWAY:
                 printed, place = self.end_of_log(), self._where_it_hangs()
                 why = "hangs" if stuck else "is in an endless loop"
@@ -166,16 +163,20 @@ class AppProcess:
                 raise self.failed(
                     BOTH_COME_UP, f"{got}. Its log:\n{printed or 'nothing'}"
                 )
-            self._oversleep(BOTH_COME_UP, watch)
+            self._pause(BOTH_COME_UP, watch)
         # A signal that comes before Sanic's main process has seen that every server
         # is up leaves it waiting. This message is answered only after that.
         with suppress(httpx.TransportError):  # an app that is about to exit
             self.http.post("/probe/settle").raise_for_status()
-        self._boot_until(lambda: "No change needed" in self.output(), watch)
-        self._boot_until(
+        for condition in (
+            lambda: "No change needed" in self.output(),
             lambda: self.output().count("SAJE worker ready") >= self._starting(),
-            watch,
-        )
+        ):
+            done = False
+            while not done:
+                self._pause("the app starts its processes", watch)
+                with suppress(httpx.TransportError):
+                    done = condition()
         self._boot_took = max(1.0, watch.seconds / QUIET_BOOT)
         self.booted = self.begun = len(self.output())
 
@@ -184,18 +185,12 @@ class AppProcess:
         """How much longer than on a quiet machine everything takes."""
         return self._boot_took * slowness()
 
-    def _boot_until(self, condition: Callable[[], bool], watch: Watch) -> None:
-        done = False
-        while not done:
-            # The servers may be up although the main process failed to start the rest.
-            if self.main.poll() is not None:
-                got = f"the app exited. Its log:\n{self.end_of_log()}"
-                raise self.failed(BOTH_COME_UP, got)
-            with suppress(httpx.TransportError):
-                done = condition()
-            self._oversleep("the app starts its processes", watch)
-
-    def _oversleep(self, expected: str, watch: Watch) -> None:
+    def _pause(self, expected: str, watch: Watch) -> None:
+        """Wait a moment, unless the app has exited or has had enough time."""
+        # The servers may be up although the main process failed to start the rest.
+        if self.main.poll() is not None:
+            printed = self.end_of_log() or "nothing. Does it call exit()?"
+            raise self.failed(BOTH_COME_UP, f"the app exited. Its log:\n{printed}")
         if watch.seconds > BOOT:
             got = f"it did not within {BOOT:.0f} s. Is this machine very busy?"
             raise Overslept(str(self.failed(expected, f"{got}\n{self.end_of_log()}")))
