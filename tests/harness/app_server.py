@@ -142,14 +142,18 @@ class AppServer(AppProcess):
 
     def worker(self) -> psutil.Process:
         """Return the SajeWorker process, which must be running."""
-        pid = self.worker_pid()
-        family = processes.descendants(self.main.pid)
-        found = [p for p in family if p.pid == pid and processes.is_alive(p)]
+
+        def look() -> list[psutil.Process]:
+            pid = self.worker_pid()
+            family = processes.descendants(self.main.pid)
+            return [p for p in family if p.pid == pid and processes.is_alive(p)]
+
         with self.likely(
             "worker() returned. asyncio.run(scheduler.run()) keeps it until stop() is "
             "called, which must not happen too early"
         ):
-            assert found, "the worker has exited"
+            # After a restart, Sanic may name the one before for a moment.
+            found: list[psutil.Process] = self.until(look, "a worker that runs", 2)
         return found[0]
 
     def logged(self, text: str, seconds: float | None = None) -> str:
