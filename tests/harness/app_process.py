@@ -31,7 +31,7 @@ QUIET_BOOT = 2.5
 was measured."""
 IDLE, STUCK = 0.2, 5.0
 """An app that is starting hangs if it used less than so many seconds of CPU time
-within so many seconds."""
+within so many seconds. It is started once more then."""
 LOOK = 0.5  # seconds between two looks at the CPU time, which costs CPU time itself
 RUNAWAY = 20.0
 """Seconds of CPU time after which an app that isn't up must be in an endless loop."""
@@ -57,6 +57,10 @@ class Checkpoint(AssertionError):
 
 class Overslept(Checkpoint):
     """The app did not come up in time, although it was busy starting."""
+
+
+class Stuck(Checkpoint):
+    """The app did nothing for a while, perhaps because the machine is busy."""
 
 
 class AppProcess:
@@ -101,7 +105,7 @@ class AppProcess:
         self.known: set[psutil.Process] = set()
         try:
             self._start()
-        except Overslept:
+        except (Overslept, Stuck):
             self._start()
 
     def _start(self) -> None:
@@ -151,7 +155,8 @@ class AppProcess:
             self._stem()
             if time.monotonic() - looked > LOOK:
                 looked, cpu = time.monotonic(), self._cpu_seconds()
-            if size != self.log.stat().st_size or cpu - used > IDLE:
+            # It gets less when a process ends, which shows that the app works as well.
+            if size != self.log.stat().st_size or abs(cpu - used) > IDLE:
                 size, used, since = self.log.stat().st_size, cpu, watch.seconds
             if (stuck := watch.seconds - since > STUCK) or cpu > RUNAWAY:
                 printed, place = self.end_of_log(), self._where_it_hangs()
@@ -160,9 +165,9 @@ class AppProcess:
                 self._give_up()
                 if not place:
                     printed = self.end_of_log()
-                raise self.failed(
-                    BOTH_COME_UP, f"{got}. Its log:\n{printed or 'nothing'}"
-                )
+                got += f". Its log:\n{printed or 'nothing'}"
+                failure = self.failed(BOTH_COME_UP, got)
+                raise Stuck(str(failure)) if stuck else failure
             self._pause(BOTH_COME_UP, watch)
         # A signal that comes before Sanic's main process has seen that every server
         # is up leaves it waiting. This message is answered only after that.
