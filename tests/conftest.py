@@ -6,7 +6,6 @@ import ast
 import json
 import re
 import sys
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -60,38 +59,20 @@ def title_of(item: pytest.Item) -> str:
 
 
 @cache
-def files_of_todos(suite: str) -> dict[str, str]:
-    """Return the file of each todo of a step, by the todo's id."""
-    text = (ROOT / "steps" / suite / "step.toml").read_text(encoding="utf-8")
-    return {todo["id"]: todo["file"] for todo in tomllib.loads(text)["todo"]}
+def retired_by(name: str) -> set[str]:
+    """Return the tests and TODOs that the steps up to an app's folder have retired.
 
-
-@cache
-def retired_by(name: str) -> dict[str, int]:
-    """Return the tests and TODOs that the steps up to one have retired.
-
-    Args:
-        name: The folder of an app, which tells its step.
-
-    Returns:
-        The number of the step that retired it, by the name of the test, or by the
-        TODO's id. Empty for an app in a folder of any other name.
+    There are none for an app in a folder that isn't named as a step.
     """
-    folders = sorted((ROOT / "steps").glob("[0-9][0-9]_*"))
-    if name not in [folder.name for folder in folders]:
-        return {}
-    return {
-        test: step.number
-        for step in (read_step(folder) for folder in folders if folder.name <= name)
-        for retired in step.retires
-        for test in retired.tests
-    }
+    folders = {folder.name: folder for folder in (ROOT / "steps").glob("[0-9][0-9]_*")}
+    steps = [read_step(folders[n]) for n in folders if name in folders and n <= name]
+    return {test for step in steps for entry in step.retires for test in entry.tests}
 
 
 def is_retired(item: pytest.Item) -> bool:
     """Return whether a step up to that of the app has retired a test."""
     retired = retired_by(app_of(item.config, suite_of(item)).name)
-    return bool(retired.keys() & {getattr(item, "originalname", ""), todo_of(item)})
+    return bool(retired & {getattr(item, "originalname", ""), todo_of(item)})
 
 
 def report(config: pytest.Config, entry: dict[str, Any]) -> None:
@@ -143,10 +124,11 @@ def in_words(
     text = str(error)
     if todo is None:
         return f"{title_of(item)}\n{text or traceback}"
-    files = files_of_todos(suite_of(item))
+    step = read_step(ROOT / "steps" / suite_of(item))
+    files = {todo.id: todo.file for todo in step.todos}
     file, app = files[todo], app_of(item.config, suite_of(item))
     servers = item.stash.get(SERVERS, [])
-    if not isinstance(error, Checkpoint) or "did: " not in text:
+    if not isinstance(error, Checkpoint):
         expected = statement(excinfo)
         # pytest's own explanation goes on with a diff, after an empty line.
         got = re.split(r"\n\s*\n|\nassert ", text.removeprefix("assert "))[0]

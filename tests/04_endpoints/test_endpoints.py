@@ -69,15 +69,6 @@ def rest(log: str, text: str) -> str:
 
 
 @pytest.mark.todo("4.1")
-def test_tasks_register_themselves(server: AppServer) -> None:
-    """Every task of the app is in the registry of a server, under its name."""
-    names = server.get("/probe/tasks").json
-    server.did = "sorted(Task.registry), in a server"
-    for name in ("hello", "primes", "word_count"):
-        assert name in names
-
-
-@pytest.mark.todo("4.1")
 def test_a_new_task_is_registered(server: AppServer) -> None:
     """Defining a class with a name of its own registers it, and nothing else."""
     for source in (
@@ -329,10 +320,10 @@ def test_each_job_has_an_instance(server: AppServer) -> None:
 @pytest.mark.todo("4.3")
 def test_an_async_run_is_awaited_on_the_loop(server: AppServer) -> None:
     """An `async def run` runs on the worker's loop, even if a decorator hides it."""
-    for kind in ("async", "static", "decorated"):
+    for kind in ("asynchronous", "disguised"):
         server.post(f"probe_{kind}")
         cause = "an `async def run` has to be awaited: await run(**self.kwargs)"
-        if kind == "decorated":
+        if kind == "disguised":
             cause = "behind a decorator, an `async def` may look like a plain function "
             cause += "that returns a coroutine. If inspect.isawaitable(result), await "
             cause += "the result"
@@ -527,18 +518,14 @@ def test_an_error_has_a_message(server: AppServer) -> None:
 
 @pytest.mark.todo("4.4")
 def test_the_log_explains_a_failure(server: AppServer) -> None:
-    """The log has the traceback of an error, with its cause, notes and parts."""
-    uid = server.post("probe_explains")
-    server.outcome(uid)
+    """The log has the traceback of an error, even of one in a thread."""
+    server.outcome(server.post("probe_raises", kind="KeyError"))
     with server.likely(
         "the outcome alone doesn't say where a task failed, so log the exception "
         "with its traceback: logger.error(..., exc_info=error)"
     ):
-        log = server.logged("Traceback")
+        server.logged("Traceback")
         server.logged('saje_probe_tasks.py", line')
-    with server.likely("log the exception itself, which has all of these with it"):
-        for part in ("the cause", "the note", "the first part", "the second part"):
-            assert part in log
     uid = server.post("probe_raises_in_thread", kind="ValueError")
     server.outcome(uid)
     with server.likely("a failure in a thread has a traceback as well"):

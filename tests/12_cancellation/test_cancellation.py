@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from app_server import AppServer, Call, Reply
 
-SETTINGS = {"SAJE_WORKERS": 2, "SAJE_TASKS": "saje_probe_tasks_12"}
+SETTINGS = {"SAJE_WORKERS": 2, "SAJE_TICKS": 1}
 
 SETUP = """
 import asyncio

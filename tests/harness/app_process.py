@@ -31,7 +31,7 @@ QUIET_BOOT = 2.5
 was measured."""
 IDLE, STUCK = 0.2, 5.0
 """An app that is starting hangs if it used less than so many seconds of CPU time
-within so many seconds."""
+within so many seconds. It is started once more then."""
 LOOK = 0.5  # seconds between two looks at the CPU time, which costs CPU time itself
 RUNAWAY = 20.0
 """Seconds of CPU time after which an app that isn't up must be in an endless loop."""
@@ -57,6 +57,10 @@ class Checkpoint(AssertionError):
 
 class Overslept(Checkpoint):
     """The app did not come up in time, although it was busy starting."""
+
+
+class Stuck(Checkpoint):
+    """The app did nothing for a while, perhaps because the machine is busy."""
 
 
 class AppProcess:
@@ -94,8 +98,6 @@ class AppProcess:
         self.settings |= settings or {}
         self.log = data / f"log-{time.monotonic_ns()}.txt"
         self.jobs: dict[str, str] = {}  # what was submitted, by uid
-        self.stopping = False  # whether somebody has asked the app to stop
-        self.worker_process: psutil.Process | None = None  # once it was ready
         self.booted = 0  # characters of the log when the app was up
         self.begun = 0  # the same when this test began
         self.causes: list[str] = []  # likely causes of a failure, the best one last
@@ -103,7 +105,7 @@ class AppProcess:
         self.known: set[psutil.Process] = set()
         try:
             self._start()
-        except Overslept:
+        except (Overslept, Stuck):
             self._start()
 
     def _start(self) -> None:
@@ -153,11 +155,9 @@ class AppProcess:
             self._stem()
             if time.monotonic() - looked > LOOK:
                 looked, cpu = time.monotonic(), self._cpu_seconds()
-            if size != self.log.stat().st_size or cpu - used > IDLE:
+            # It gets less when a process ends, which shows that the app works as well.
+            if size != self.log.stat().st_size or abs(cpu - used) > IDLE:
                 size, used, since = self.log.stat().st_size, cpu, watch.seconds
-            if self.main.poll() is not None:
-                printed = self.end_of_log() or "nothing. Does it call exit()?"
-                raise self.failed(BOTH_COME_UP, f"the app exited. Its log:\n{printed}")
             if (stuck := watch.seconds - since > STUCK) or cpu > RUNAWAY:
                 printed, place = self.end_of_log(), self._where_it_hangs()
                 why = "hangs" if stuck else "is in an endless loop"
@@ -165,19 +165,23 @@ class AppProcess:
                 self._give_up()
                 if not place:
                     printed = self.end_of_log()
-                raise self.failed(
-                    BOTH_COME_UP, f"{got}. Its log:\n{printed or 'nothing'}"
-                )
-            self._oversleep(BOTH_COME_UP, watch)
+                got += f". Its log:\n{printed or 'nothing'}"
+                failure = self.failed(BOTH_COME_UP, got)
+                raise Stuck(str(failure)) if stuck else failure
+            self._pause(BOTH_COME_UP, watch)
         # A signal that comes before Sanic's main process has seen that every server
         # is up leaves it waiting. This message is answered only after that.
         with suppress(httpx.TransportError):  # an app that is about to exit
             self.http.post("/probe/settle").raise_for_status()
-        self._boot_until(lambda: "No change needed" in self.output(), watch)
-        self._boot_until(
+        for condition in (
+            lambda: "No change needed" in self.output(),
             lambda: self.output().count("SAJE worker ready") >= self._starting(),
-            watch,
-        )
+        ):
+            done = False
+            while not done:
+                self._pause("the app starts its processes", watch)
+                with suppress(httpx.TransportError):
+                    done = condition()
         self._boot_took = max(1.0, watch.seconds / QUIET_BOOT)
         self.booted = self.begun = len(self.output())
 
@@ -186,18 +190,12 @@ class AppProcess:
         """How much longer than on a quiet machine everything takes."""
         return self._boot_took * slowness()
 
-    def _boot_until(self, condition: Callable[[], bool], watch: Watch) -> None:
-        done = False
-        while not done:
-            # The servers may be up although the main process failed to start the rest.
-            if self.main.poll() is not None:
-                got = f"the app exited. Its log:\n{self.end_of_log()}"
-                raise self.failed(BOTH_COME_UP, got)
-            with suppress(httpx.TransportError):
-                done = condition()
-            self._oversleep("the app starts its processes", watch)
-
-    def _oversleep(self, expected: str, watch: Watch) -> None:
+    def _pause(self, expected: str, watch: Watch) -> None:
+        """Wait a moment, unless the app has exited or has had enough time."""
+        # The servers may be up although the main process failed to start the rest.
+        if self.main.poll() is not None:
+            printed = self.end_of_log() or "nothing. Does it call exit()?"
+            raise self.failed(BOTH_COME_UP, f"the app exited. Its log:\n{printed}")
         if watch.seconds > BOOT:
             got = f"it did not within {BOOT:.0f} s. Is this machine very busy?"
             raise Overslept(str(self.failed(expected, f"{got}\n{self.end_of_log()}")))
@@ -252,12 +250,6 @@ class AppProcess:
             processes.send_signal(self.main, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             self.main.wait(STUCK * slowness())
-
-    def _worker_died(self) -> bool:
-        """Return whether the worker is gone although nobody has asked it to stop."""
-        if self.stopping or self.worker_process is None:
-            return False
-        return not processes.is_alive(self.worker_process)
 
     def _starting(self) -> int:
         """Return how many SajeWorkers are starting, or have started."""
@@ -318,7 +310,6 @@ class AppProcess:
         last: Any = None
         while watch.seconds < limit:
             self._stem()
-            died = self._worker_died()  # what it has logged is complete then
             try:
                 last = condition()
             except NOT_YET as error:
@@ -326,14 +317,10 @@ class AppProcess:
             else:
                 if last:
                     return last
-            if died:
-                break
             watch.pause()
         # A learner's hang costs seconds, so after the first one the others wait less.
         AppProcess.patience = IMPATIENCE
         got = f"nothing of it within {time.monotonic() - began:.1f} s"
-        if self._worker_died():
-            got = "nothing of it, and the worker has exited although nobody asked it to"
         if last not in (None, False):
             got += f": {last!r:.{SHOWN}}"
         raise self.failed(expected, got)
@@ -369,7 +356,6 @@ class AppProcess:
     def signal(self, number: int, to_group: bool = False) -> None:
         """Send a signal to the main process, or to the group, as a terminal does."""
         self.family()  # to know them when their parent is gone
-        self.stopping = True
         self.did = f"kill -{signal.Signals(number).name[3:]} {self.main.pid}"
         processes.send_signal(self.main, number, to_group)
 
@@ -388,7 +374,6 @@ class AppProcess:
 
     def signal_all(self, number: int) -> None:
         """Send a signal to every single process, as a service manager does."""
-        self.stopping = True
         self.did = f"kill -{signal.Signals(number).name[3:]} of every process"
         for process in self.family():
             with suppress(psutil.Error):
@@ -399,7 +384,6 @@ class AppProcess:
     def kill_main(self) -> None:
         """Kill the main process, and nothing else."""
         self.family()
-        self.stopping = True
         self.did = f"kill -9 {self.main.pid}"
         self.main.kill()
 
@@ -416,11 +400,6 @@ class AppProcess:
     def ended_well(self) -> None:
         """Expect that the app exits with status 0, no traceback and no process left."""
         status, log = self.ended(), self.end_of_log()
-        if "KeyboardInterrupt" in log:
-            self.causes.append(
-                "the signal ended the worker in the middle of its work, because "
-                "worker() doesn't call on_stop(scheduler.stop)"
-            )
         assert status == 0, f"exit status {status}\n{log}"
         records = re.split(RECORD, self.output())
         # A job that was interrupted may be logged with the place where it was.

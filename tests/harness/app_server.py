@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import httpx
 import psutil
-from app_process import ANSWER, SHOWN, AppProcess, Checkpoint
+from app_process import ANSWER, SHOWN, AppProcess
 
 from workshop.core import processes
 
@@ -82,9 +82,10 @@ class AppServer(AppProcess):
 
     def send(self, job: dict[str, Any]) -> None:
         """Give a job to the client, inside a server."""
-        reply = self.request("POST", "/probe/send", {"job": job})
+        calls = {"setup": "", "source": "await client.send(job)", "names": {"job": job}}
+        reply = self.request("POST", "/probe/call", calls)
         self.did = f"await saje.send({job!r})"
-        assert reply.status == 200, reply
+        assert reply.json["raised"] is None, reply
 
     def call(self, setup: str, source: str, folder: Path, **names: Any) -> Any:
         """Run some calls in one of the servers.
@@ -152,7 +153,6 @@ class AppServer(AppProcess):
 
     def restart_worker(self) -> None:
         """Ask Sanic to restart the worker."""
-        self.worker_process = None
         self.http.post("/probe/restart")
         self.did = 'request.app.m.restart("Sanic-SajeWorker-0")'
 
@@ -175,16 +175,19 @@ class AppServer(AppProcess):
 
     def worker(self) -> psutil.Process:
         """Return the SajeWorker process, which must be running."""
-        pid = self.worker_pid()
-        with suppress(psutil.NoSuchProcess):
-            self.worker_process = psutil.Process(pid)
+
+        def look() -> list[psutil.Process]:
+            pid = self.worker_pid()
+            family = processes.descendants(self.main.pid)
+            return [p for p in family if p.pid == pid and processes.is_alive(p)]
+
         with self.likely(
             "worker() returned. asyncio.run(scheduler.run()) keeps it until stop() is "
             "called, which must not happen too early"
         ):
-            assert self.worker_process, "the worker has exited"
-            assert not self._worker_died(), "the worker has exited"
-        return self.worker_process
+            # After a restart, Sanic may name the one before for a moment.
+            found: list[psutil.Process] = self.until(look, "a worker that runs", 2)
+        return found[0]
 
     def logged(self, text: str, seconds: float | None = None) -> str:
         """Wait for a text in the log of this test, and return that log."""
@@ -283,12 +286,12 @@ class Reply:
         """The body, read as JSON.
 
         Raises:
-            Checkpoint: The body isn't JSON.
+            AssertionError: The body isn't JSON.
         """
         try:
             return json.loads(self.text)
         except ValueError:
-            raise Checkpoint(f"an answer that isn't JSON: {self}") from None
+            raise AssertionError(f"an answer that isn't JSON: {self}") from None
 
     def __repr__(self) -> str:
         """Return the status and the beginning of the body."""

@@ -9,10 +9,9 @@ import sys
 from contextlib import nullcontext, suppress
 from copy import copy
 from functools import wraps
-from multiprocessing import current_process
 from textwrap import indent
-from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock, patch
 from uuid import uuid4
 
 from sanic import Blueprint, HTTPResponse, Request, Sanic, json
@@ -46,18 +45,10 @@ async def pid(request: Request) -> HTTPResponse:
 
 @bp.get("/queue")
 async def queue(request: Request) -> HTTPResponse:
-    """Tell what shared_ctx.saje_queue is, and how much it holds."""
+    """Tell what shared_ctx.saje_queue is."""
     found = getattr(request.app.shared_ctx, "saje_queue", None)
-    size = None
-    with suppress(Exception):
-        size = found.qsize()
-    return json(
-        {
-            "type": type(found).__name__,
-            "size": size,
-            "on_ctx": hasattr(request.app.ctx, "saje_queue"),
-        }
-    )
+    on_ctx = hasattr(request.app.ctx, "saje_queue")
+    return json({"type": type(found).__name__, "on_ctx": on_ctx})
 
 
 @bp.post("/queue")
@@ -65,40 +56,6 @@ async def put(request: Request) -> HTTPResponse:
     """Put the text of the body on the queue."""
     request.app.shared_ctx.saje_queue.put_nowait(request.body.decode())
     return json({})
-
-
-class Unreadable:
-    """An object that every process can read but the worker."""
-
-    def __reduce__(self) -> Any:
-        """Let the process that reads this call a function."""
-        return read_unreadable, ()
-
-
-def read_unreadable() -> Unreadable:
-    """Return the object, unless this is the worker.
-
-    Raises:
-        RuntimeError: This is the worker.
-    """
-    if "SajeWorker" in current_process().name:
-        raise RuntimeError("a message of the test that the worker can't read")
-    return Unreadable()
-
-
-@bp.post("/unreadable")
-async def unreadable(request: Request) -> HTTPResponse:
-    """Put an object on the queue with which the worker's get() fails."""
-    request.app.shared_ctx.saje_queue.put_nowait(Unreadable())
-    return json({})
-
-
-@bp.get("/tasks")
-async def tasks(request: Request) -> HTTPResponse:
-    """Name the registered tasks."""
-    from saje.task import Task
-
-    return json(sorted(Task.registry))
 
 
 @bp.post("/define")
@@ -109,41 +66,17 @@ async def define(request: Request) -> HTTPResponse:
 
     before, names = dict(Task.registry), {"Hello": Hello, "Task": Task}
     raised = "nothing"
-    try:
-        exec(request.json["source"], names)
-    except Exception as error:
-        raised = type(error).__name__
-    changed = {
-        name: getattr(Task.registry.get(name), "__name__", None)
-        for name in before | Task.registry
-        if before.get(name) is not Task.registry.get(name)
-    }
-    Task.registry.clear()
-    Task.registry.update(before)
+    with patch.dict(Task.registry):
+        try:
+            exec(request.json["source"], names)
+        except Exception as error:
+            raised = type(error).__name__
+        changed = {
+            name: kind.__name__
+            for name, kind in Task.registry.items()
+            if before.get(name) is not kind
+        }
     return json({"raised": raised, "changed": changed})
-
-
-@bp.post("/call")
-async def call(request: Request) -> HTTPResponse:
-    """Run some calls in this server, and answer with what they return."""
-    names = dict(request.json["names"])
-    source = "async def calls():\n" + indent(request.json["source"], "    ")
-    returned = raised = None
-    if scheduler := sys.modules.get("saje.scheduler"):
-        # A scheduler that a test runs in this server must not end the server.
-        scheduler.faulthandler = SimpleNamespace(  # type: ignore[attr-defined]
-            dump_traceback_later=lambda *args, **kwargs: None,
-            cancel_dump_traceback_later=lambda: None,
-        )
-    try:
-        exec(request.json["setup"], names)
-        exec(source, names)
-        returned = await names["calls"]()
-    except BaseException as error:
-        # The log then shows where in the app it was raised.
-        logger.exception("An exception in the calls of a test.")
-        raised = f"{type(error).__name__}: {error}"
-    return json({"returned": returned, "raised": raised})
 
 
 @bp.post("/settle")
@@ -166,82 +99,26 @@ async def setting(request: Request) -> HTTPResponse:
     from saje.creator import create_saje
 
     name, value = f"SANIC_{request.json['name']}", request.json["value"]
-    before = os.environ.get(name)
-    os.environ[name] = value
-    app, refused = Sanic("SajeSetting"), None
-    app.config.setdefault("SAJE_TASKS", request.app.config.get("SAJE_TASKS"))
-    try:
-        create_saje(app)
-    except SystemExit as error:
-        refused = str(error)
-    finally:
-        del os.environ[name]
-        if before is not None:
-            os.environ[name] = before
-        Sanic.unregister_app(app)
+    refused = None
+    with patch.dict(os.environ, {name: value}):
+        app = Sanic("SajeSetting")
+        app.config.setdefault("SAJE_TASKS", request.app.config.get("SAJE_TASKS"))
+        try:
+            create_saje(app)
+        except SystemExit as error:
+            refused = str(error)
+        finally:
+            Sanic.unregister_app(app)
     return json({"refused": refused})
 
 
 async def log_what_is_managed(app: Sanic) -> None:
     """Log the drain of the SajeWorker, and whether a reload restarts it."""
-    for transient, workers in (
-        (True, app.manager.transient),
-        (False, app.manager.durable),
-    ):
-        for name, worker in workers.items():
-            if "SajeWorker" in name:
-                drain = worker.server_settings.get("drain", app.config.SAJE_DRAIN)
-                logger.info("Managed: drain %s, transient %s", drain, transient)
-
-
-class Recorder:
-    """A queue that remembers what was put on it, or one that is gone."""
-
-    def __init__(self, gone: bool) -> None:
-        """Create a queue.
-
-        Args:
-            gone: Whether put() fails, as if the Manager had died.
-        """
-        self.gone = gone
-        self.messages: list[Any] = []
-
-    def put(self, message: Any, *args: Any, **kwargs: Any) -> None:
-        """Remember a message.
-
-        Raises:
-            ConnectionResetError: The queue is gone.
-        """
-        if self.gone:
-            raise ConnectionResetError("the queue is gone, because a test wants that")
-        self.messages.append(message)
-
-    put_nowait = put
-
-    def qsize(self) -> int:
-        """Return how many messages there are."""
-        return len(self.messages)
-
-
-def nested(levels: int) -> Any:
-    """Return lists in lists."""
-    return [nested(levels - 1)] if levels > 1 else []
-
-
-ARGUMENTS: dict[str, Any] = {
-    "text": "two\nlines, \u00e9 and \U0001f600",
-    "NaN": float("nan"),
-    "Infinity": float("inf"),
-    "half of a surrogate pair": "\ud800",
-    "the key 1": {1: "one"},
-    "the key None": {"deeper": [{None: "none"}]},
-    "bytes": b"bytes",
-    "a set": {1, 2},
-    # The job and its kwargs are two levels.
-    "64 levels": nested(62),
-    "65 levels": nested(63),
-}
-"""Arguments of jobs for `send`, by what is special about them."""
+    transient = app.manager.transient
+    for name, worker in (app.manager.durable | transient).items():
+        if "SajeWorker" in name:
+            drain = worker.server_settings.get("drain", app.config.SAJE_DRAIN)
+            logger.info("Managed: drain %s, transient %s", drain, name in transient)
 
 
 def log_what_is_sent(client: Any) -> None:
@@ -291,6 +168,33 @@ def log_what_is_sent(client: Any) -> None:
     client.depth = report_depth
 
 
+async def call_in_server(request: Request, client: Any) -> dict[str, Any]:
+    """Run some calls in this server.
+
+    Args:
+        request: It has the source of the calls, and what they need.
+        client: The client of this server, which the calls know by this name.
+
+    Returns:
+        What the calls return and raise.
+    """
+    names = dict(request.json["names"], client=client)
+    source = "async def calls():\n" + indent(request.json["source"], "    ")
+    returned = raised = None
+    if scheduler := sys.modules.get("saje.scheduler"):
+        # A scheduler that a test runs in this server must not end the server.
+        scheduler.faulthandler = Mock()  # type: ignore[attr-defined]
+    try:
+        exec(request.json["setup"], names)
+        exec(source, names)
+        returned = await names["calls"]()
+    except BaseException as error:
+        # The log then shows where in the app it was raised.
+        logger.exception("An exception in the calls of a test.")
+        raised = f"{type(error).__name__}: {error}"
+    return {"returned": returned, "raised": raised}
+
+
 def create_app() -> Sanic:
     """Build the learner's application and add the probe to it."""
     app = server.create_app()
@@ -312,37 +216,13 @@ def create_app() -> Sanic:
             found = getattr(saje, "probe_id", None)
             return json({"type": type(saje).__name__, "id": found})
 
-        async def send(
+        async def call(
             request: Request,
             saje: SajeClient = None,  # type: ignore[assignment]
         ) -> HTTPResponse:
-            await saje.send(request.json["job"])
-            return json({})
-
-        async def send_recorded(
-            request: Request,
-            saje: SajeClient = None,  # type: ignore[assignment]
-        ) -> HTTPResponse:
-            saje = copy(saje)
-            queue = Recorder(request.json["gone"])
-            saje.queue = queue  # type: ignore[assignment]
-            kwargs = {"value": ARGUMENTS[request.json["value"]]}
-            job = {"task": "hello", "uid": str(uuid4()), "kwargs": kwargs}
-            raised = None
-            try:
-                await saje.send(job)
-            except Exception as error:
-                raised = [kind.__name__ for kind in type(error).__mro__]
-            return json(
-                {
-                    "raised": raised,
-                    "messages": [ascii(message) for message in queue.messages],
-                    "job": ascii(job),
-                }
-            )
+            return json(await call_in_server(request, saje))
 
         # Each app builds its own: the annotation must be the app's class.
         app.add_route(client, "/probe/client")
-        app.add_route(send, "/probe/send", methods=["POST"])
-        app.add_route(send_recorded, "/probe/send-recorded", methods=["POST"])
+        app.add_route(call, "/probe/call", methods=["POST"])
     return app

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from math import inf
 from typing import Any
+from unittest.mock import AsyncMock, Mock
 
 from saje.model import Claim, JobState, new_uid
 from saje.scheduler import Scheduler
@@ -47,27 +48,11 @@ class FakeBackend:
             return [True for _ in outcomes], claims, 0.0 if more else inf
         return [True for _ in outcomes], claims, more
 
-    def cancelling(self, worker: str) -> list[int]:
-        """Name no job that somebody wants to cancel, which is possible from 12 on."""
-        return []
-
-    async def finish(self, outcome: Any) -> bool:
-        """Record nothing."""
-        return True
-
-    async def prune(self, before: float) -> None:
-        """Forget nothing."""
-
-    async def beat(self, worker: str, lease: float) -> bool:
-        """Say that there was a lease. There are some from step 10 on."""
-        return True
-
-    async def reap(self, dead: Any = ()) -> int:
-        """Take nothing back."""
-        return 0
-
-    async def dismiss(self, worker: str) -> None:
-        """Let a worker go."""
+    # What the steps from 10 and 12 on do with leases, and with jobs to cancel.
+    beat = finish = AsyncMock(return_value=True)
+    reap = AsyncMock(return_value=0)
+    dismiss = prune = AsyncMock()
+    cancelling = Mock(return_value=[])
 
 
 class LeaseBackend(FakeBackend):

@@ -3,9 +3,8 @@
 import asyncio
 import sqlite3
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from queue import Empty
+from queue import Queue
 from typing import Any
 
 from saje.store import Request, Store
@@ -76,29 +75,18 @@ class SlowStore(Store):
         return super()._commit(batch)
 
 
-class FakeRequests:
+class FakeRequests(Queue[Any]):
     """A queue that counts how often somebody would have had to wait."""
+
+    waits = 0
 
     def __init__(self, items: Iterable[Any]) -> None:
         """Create a queue of these items."""
-        self.items = deque(items)
-        self.waits = 0
+        super().__init__()
+        self.items = self.queue
+        self.items.extend(items)
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         """Return the next item, and never wait."""
-        if not self.items:
-            self.waits += block and timeout != 0
-            raise Empty
-        return self.items.popleft()
-
-    def get_nowait(self) -> Any:
-        """Return the next item."""
-        return self.get(block=False)
-
-    def empty(self) -> bool:
-        """Return whether there are no items."""
-        return not self.items
-
-    def qsize(self) -> int:
-        """Return how many items there are."""
-        return len(self.items)
+        self.waits += bool(not self.items and block and timeout != 0)
+        return super().get(block=False)

@@ -7,10 +7,10 @@ from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
+from saje_probe_retries import Asked
 from sanic.worker.constants import ProcessState
 
 import saje.supervisor
-from saje.retry import Retry
 from saje.supervisor import Supervisor
 
 OVER = {
@@ -116,14 +116,6 @@ class FakeBell:
         self.rings += 1
 
 
-class Pauses(Retry):
-    """Pauses that aren't random: 100 seconds for each try."""
-
-    def pause(self, tries: int) -> float:
-        """Return the pause after so many tries."""
-        return 100.0 * tries
-
-
 class Watched:
     """A supervisor of fake processes, with a clock that a test sets."""
 
@@ -138,7 +130,7 @@ class Watched:
         module.time = SimpleNamespace(
             monotonic=lambda: self.now, sleep=lambda seconds: None
         )
-        module.AGAIN, module.LOOK = Pauses(tries=100), 0.0
+        module.AGAIN, module.LOOK = Asked(tries=100), 0.0
 
     async def look(self, *events: Callable[[], object]) -> None:
         """Let the supervisor look at the processes, once after each event."""

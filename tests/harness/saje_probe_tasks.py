@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
+from multiprocessing import current_process
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,13 @@ from sanic.log import logger
 
 import app.tasks  # noqa: F401  (registers its tasks)
 from saje.task import Task
+
+
+def probe(run: Callable[..., Any]) -> type[Task]:
+    """Make a task of a function, so that "probe_says" is the name of says()."""
+    name = run.__name__
+    run.__qualname__ = f"{name}.run"  # as in a class
+    return type(name, (Task,), {"name": f"probe_{name}", "run": run})
 
 
 class Unprintable(Exception):
@@ -39,65 +47,24 @@ KINDS: dict[str, Callable[[], BaseException]] = {
 """What a task can be told to raise."""
 
 
-class Raises(Task):
-    """Raises what it is told to."""
-
-    name = "probe_raises"
-
-    async def run(self, kind: str) -> None:
-        """Raise the exception of that name."""
-        raise KINDS[kind]()
+@probe
+async def raises(self: Task, kind: str) -> None:
+    """Raise the exception of that name."""
+    raise KINDS[kind]()
 
 
-class RaisesInThread(Task):
-    """Raises in a thread."""
-
-    name = "probe_raises_in_thread"
-
-    def run(self, kind: str) -> None:
-        """Raise the exception of that name."""
-        raise KINDS[kind]()
+@probe
+def raises_in_thread(self: Task, kind: str) -> None:
+    """Raise the exception of that name, in a thread."""
+    raise KINDS[kind]()
 
 
-class Explains(Task):
-    """Raises several exceptions at once, with a note and a cause."""
-
-    name = "probe_explains"
-
-    async def run(self) -> None:
-        """Raise them."""
-        parts = [ValueError("the first part"), KeyError("the second part")]
-        error = ExceptionGroup("several on purpose", parts)
-        error.add_note("the note on it")
-        raise error from OSError("the cause of it")
-
-
-class FailingGroup(Task):
-    """Has a TaskGroup in which one task fails, so that the others are cancelled."""
-
-    name = "probe_failing_group"
-
-    async def run(self) -> None:
-        """Let the group fail."""
-
-        async def fail() -> None:
-            raise ValueError("on purpose")
-
-        async with asyncio.TaskGroup() as group:
-            group.create_task(fail())
-            await asyncio.sleep(60)
-
-
-class CancelsItself(Task):
-    """Cancels itself, which nobody has asked it to."""
-
-    name = "probe_cancels_itself"
-
-    async def run(self) -> None:
-        """Cancel this task of asyncio's, and wait for that to happen."""
-        if this := asyncio.current_task():
-            this.cancel()
-        await asyncio.sleep(60)
+@probe
+async def cancels_itself(self: Task) -> None:
+    """Cancel this task of asyncio's, which nobody has asked it to, and wait."""
+    if this := asyncio.current_task():
+        this.cancel()
+    await asyncio.sleep(60)
 
 
 class Unfinished(Task):
@@ -106,15 +73,11 @@ class Unfinished(Task):
     name = "probe_unfinished"
 
 
-class Says(Task):
-    """Says what it is told to."""
-
-    name = "probe_says"
-
-    async def run(self, text: str) -> str:
-        """Log the text, and return it."""
-        logger.info("Somebody says: %s", text)
-        return text
+@probe
+async def says(self: Task, text: str) -> str:
+    """Log a text, and return it."""
+    logger.info("Somebody says: %s", text)
+    return text
 
 
 class Remembers(Task):
@@ -153,60 +116,33 @@ def decorated(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-class Async(Task):
-    """Tells where an `async def run` runs."""
-
-    name = "probe_async"
-
-    async def run(self) -> str:
-        """Log it."""
-        return log_where("async")
+@probe
+async def asynchronous(self: Task) -> str:
+    """Tell where an `async def run` runs."""
+    return log_where("asynchronous")
 
 
-class Static(Task):
-    """Tells where an `async def run` without `self` runs."""
-
-    name = "probe_static"
-
-    @staticmethod
-    async def run() -> str:
-        """Log it."""
-        return log_where("static")
+@probe
+@decorated
+async def disguised(self: Task) -> str:
+    """Tell where an `async def run` runs that doesn't look like one."""
+    await asyncio.sleep(0)  # which only works on an event loop
+    return log_where("disguised")
 
 
-class Decorated(Task):
-    """Tells where an `async def run` runs that doesn't look like one."""
-
-    name = "probe_decorated"
-
-    @decorated
-    async def run(self) -> str:
-        """Log it."""
-        await asyncio.sleep(0)  # which only works on an event loop
-        return log_where("decorated")
+@probe
+def plain(self: Task) -> str:
+    """Tell where a plain run runs."""
+    return log_where("plain")
 
 
-class Plain(Task):
-    """Tells where a plain run runs."""
-
-    name = "probe_plain"
-
-    def run(self) -> str:
-        """Log it."""
-        return log_where("plain")
-
-
-class Computes(Task):
-    """A plain function that keeps the processor busy until a test lets it go."""
-
-    name = "probe_computes"
-
-    def run(self, until: str) -> None:
-        """Compute until there is a file of that name."""
-        logger.info("The computation begins.")
-        while not Path(until).exists():
-            sum(range(1000))
-        logger.info("The computation ends.")
+@probe
+def computes(self: Task, until: str) -> None:
+    """Keep the processor busy until there is a file of that name."""
+    logger.info("The computation begins.")
+    while not Path(until).exists():
+        sum(range(1000))
+    logger.info("The computation ends.")
 
 
 class Waits(Task):
@@ -234,103 +170,91 @@ class Waits(Task):
                 logger.info("Waiting at once: %d.", cls.waiting)
 
 
-class Stays(Task):
-    """Waits on the event loop until a test lets it go, and tells how that ends."""
+@probe
+async def failing_group(self: Task) -> None:
+    """Let a task of a TaskGroup fail, so that the others are cancelled."""
 
-    name = "probe_stays"
+    async def fail() -> None:
+        raise ValueError("on purpose")
 
-    async def run(self, until: str) -> int:
-        """Wait until there is a file of that name, and return the pid."""
-        logger.info("It stays in %s.", os.getpid())
-        try:
-            while not Path(until).exists():
-                await asyncio.sleep(0.02)
-        except asyncio.CancelledError:
-            logger.info("It was interrupted in %s.", os.getpid())
-            raise
-        logger.info("It was let go in %s.", os.getpid())
-        return os.getpid()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(fail())
+        await asyncio.sleep(60)
 
 
-class Blocks(Task):
-    """Never gives the event loop back."""
-
-    name = "probe_blocks"
-
-    async def run(self) -> None:
-        """Block for a minute."""
-        logger.info("The loop is blocked.")
-        time.sleep(60)
-
-
-class Unstorable(Task):
-    """Returns what JSON can't hold."""
-
-    name = "probe_unstorable"
-
-    async def run(self, kind: str) -> Any:
-        """Return NaN, or else 64 lists in each other, whose record is even deeper."""
-        if kind == "NaN":
-            return float("nan")
-        result: list[Any] = []
-        for _ in range(63):
-            result = [result]
-        return result
-
-
-class FillsTheDisk(Task):
-    """Lets the next record of the worker fail, which is the one of its own outcome."""
-
-    name = "probe_fills_the_disk"
-
-    async def run(self) -> str:
-        """Put something else in place of FileBackend.store, until it is called."""
-        from saje.backend import FileBackend
-
-        store = FileBackend.store
-
-        async def fail(self: FileBackend, *args: Any, **changes: Any) -> None:
-            FileBackend.store = store  # type: ignore[method-assign]
-            raise OSError(errno.ENOSPC, "no space left, because a test wants that")
-
-        FileBackend.store = fail  # type: ignore[method-assign, assignment]
-        return "a result that doesn't get on file"
-
-
-class LosesTheDisk(Task):
-    """Lets the worker's database be read-only until a test wants it back."""
-
-    name = "probe_read_only"
-
-    def run(self, until: str) -> str:
-        """Return when the database is read-only, until there is a file of that name."""
-        from saje.sqlite import SQLiteBackend
-
-        backend = next(b for b in gc.get_objects() if isinstance(b, SQLiteBackend))
-        begun = threading.Event()
-
-        def wait() -> None:
-            with limited(backend, "a read-only disk"):
-                begun.set()
-                while not Path(until).exists():
-                    time.sleep(0.02)
-
-        threading.Thread(target=wait, daemon=True).start()
-        begun.wait()
-        return "a result that has to wait"
-
-
-class Kills(Task):
-    """A poisonous job, which ends the worker that runs it."""
-
-    name = "probe_kills"
-
-    async def run(self, start: str) -> None:
-        """Wait until there is a file of that name, and end this process."""
-        while not Path(start).exists():
+@probe
+async def stays(self: Task, until: str) -> int:
+    """Wait on the event loop until there is a file of that name, and tell the end."""
+    logger.info("It stays in %s.", os.getpid())
+    try:
+        while not Path(until).exists():
             await asyncio.sleep(0.02)
-        logger.info("The poison works in %s.", os.getpid())
-        os._exit(1)
+    except asyncio.CancelledError:
+        logger.info("It was interrupted in %s.", os.getpid())
+        raise
+    logger.info("It was let go in %s.", os.getpid())
+    return os.getpid()
+
+
+@probe
+async def blocks(self: Task) -> None:
+    """Block the event loop for a minute."""
+    logger.info("The loop is blocked.")
+    time.sleep(60)
+
+
+@probe
+async def unstorable(self: Task, kind: str) -> Any:
+    """Return NaN, or else 64 lists in each other, whose record is even deeper."""
+    if kind == "NaN":
+        return float("nan")
+    result: list[Any] = []
+    for _ in range(63):
+        result = [result]
+    return result
+
+
+@probe
+async def fills_the_disk(self: Task) -> str:
+    """Let the next record of the worker fail, which is the one of its own outcome."""
+    from saje.backend import FileBackend
+
+    store = FileBackend.store
+
+    async def fail(self: FileBackend, *args: Any, **changes: Any) -> None:
+        FileBackend.store = store  # type: ignore[method-assign]
+        raise OSError(errno.ENOSPC, "no space left, because a test wants that")
+
+    FileBackend.store = fail  # type: ignore[method-assign, assignment]
+    return "a result that doesn't get on file"
+
+
+@probe
+def read_only(self: Task, until: str) -> str:
+    """Let the database be read-only until there is a file of that name."""
+    from saje.sqlite import SQLiteBackend
+
+    backend = next(b for b in gc.get_objects() if isinstance(b, SQLiteBackend))
+    begun = threading.Event()
+
+    def wait() -> None:
+        with limited(backend, "a read-only disk"):
+            begun.set()
+            while not Path(until).exists():
+                time.sleep(0.02)
+
+    threading.Thread(target=wait, daemon=True).start()
+    begun.wait()
+    return "a result that has to wait"
+
+
+@probe
+async def kills(self: Task, start: str) -> None:
+    """Wait until there is a file of that name, and end this process."""
+    while not Path(start).exists():
+        await asyncio.sleep(0.02)
+    logger.info("The poison works in %s.", os.getpid())
+    os._exit(1)
 
 
 class Sleeps(Task):
@@ -343,6 +267,21 @@ class Sleeps(Task):
         """Sleep in a function written in C."""
         logger.info("It sleeps in %s.", os.getpid())
         time.sleep(3600)
+
+
+class Ticks(Task):
+    """Is due each second, but only in the workers, and if a suite sets SAJE_TICKS.
+
+    A scheduler that a test runs inside of a server must not make jobs of its own.
+    """
+
+    name = "probe_ticks"
+    in_worker = "SajeWorker" in current_process().name
+    every = 1.0 if in_worker and os.environ.get("SANIC_SAJE_TICKS") else None
+
+    async def run(self) -> None:
+        """Log that it ran."""
+        logger.info("Tick.")
 
 
 with suppress(ImportError):  # before step 09 a task can't be tried again
