@@ -20,7 +20,7 @@ DIFFERENT_EACH_TIME = (
     (r"\bkill \d+(?: \d+)*", "kill PIDS"),
     (r"^ *\d+ +\d+ (?=.* -c from multiprocessing)", "PPID PID "),
     # What was measured, and the spaces that line it up.
-    (r" *\b\d+(?:\.\d+)? (usec|ms|s)\b", r" N \1"),
+    (r" *\b\d+(?:\.\d+)?(?:e[+-]\d+)? (usec|ms|s)\b", r" N \1"),
     (r"[ \r]+$", ""),
 )
 

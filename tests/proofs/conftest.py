@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from typing import Any
 
 import pytest
@@ -18,6 +19,10 @@ from workshop.core.output import console
 LONGEST = ("test_lesson[", "test_starter[")
 SHARING = ("test_environment.py", "test_grading.py", "test_site.py")
 """Files whose tests share something that takes long to make."""
+AT_ONCE = 6
+"""How many tests run at a time, which are more than there are cores, as tests wait."""
+FEWER = 2
+"""How many on a slow machine, because Sanic gives up an app that isn't up in 30 s."""
 PATIENCE = 3600
 """Seconds after which a proof is ended: they wait for a busy machine."""
 
@@ -30,6 +35,15 @@ compile_all(REPOSITORY.root / "tests" / "harness")
 
 # If a shell starts us with &, it lets us ignore Ctrl+C, and then every app would, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Find out whether this process gets at least half of a core."""
+    began, done = time.monotonic(), time.thread_time() + 0.2
+    while time.thread_time() < done:
+        pass
+    return AT_ONCE if time.monotonic() - began < 0.4 else FEWER
 
 
 @pytest.hookimpl(optionalhook=True)

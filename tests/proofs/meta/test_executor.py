@@ -143,6 +143,7 @@ def test_faults(
         ("a…c", "ab\nc", False),
         ("a.c", "abc", False),
         ("5 ms", "  1234.5 ms", True),
+        ("5 usec", "3.35e+03 usec", True),
         ("5 ms", "5 s", False),
         ('{"pid":1}', '{"pid":22}', True),
         ('{"depth":1}', '{"depth":2}', False),
