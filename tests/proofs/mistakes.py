@@ -16,7 +16,7 @@ from pathlib import Path
 
 from workshop.core import apps
 from workshop.core.errors import WorkshopError
-from workshop.core.steps import Repository, Step, texts, value
+from workshop.core.steps import Repository, Step
 
 
 @dataclass(frozen=True)
@@ -93,24 +93,20 @@ def read_mistake(step: Step, path: Path) -> Mistake:
     where = f"tests/{step.name}/mistakes/{path.name}"
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise WorkshopError(f"{where}: {error}.") from None
-    mistake = Mistake(
-        step=step,
-        name=path.stem,
-        title=value(table, "title", str, where),
-        todo=value(table, "todo", str, where),
-        words=texts({"words": [], **table}, "words", where),
-        right=table.get("right") is True,
-        edits=tuple(
-            Edit(
-                file=value(edit, "file", str, where),
-                old=value(edit, "old", str, where),
-                new=edit.get("new", ""),
-            )
-            for edit in value(table, "edit", list, where)
-        ),
-    )
+        mistake = Mistake(
+            step=step,
+            name=path.stem,
+            title=table["title"],
+            todo=table["todo"],
+            words=tuple(table.get("words", ())),
+            right=table.get("right") is True,
+            edits=tuple(
+                Edit(edit["file"], edit["old"], edit.get("new", ""))
+                for edit in table["edit"]
+            ),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise WorkshopError(f"{where} isn't as it must be: {error!r}") from None
     if mistake.todo not in {todo.id for todo in step.todos}:
         raise WorkshopError(f"{where}: the step has no todo {mistake.todo}.")
     if mistake.right == bool(mistake.words):
