@@ -208,11 +208,8 @@ def hint(
 @app.command()
 def diff(
     step: YourStep = None,
-    others: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[M] [FILE]", help="Another step, or one file, or both."
-        ),
+    other: Annotated[
+        int | None, typer.Argument(metavar="M", help="Another step.")
     ] = None,
     spoil: Annotated[
         bool, typer.Option("--spoil", help="Even before the step is green.")
@@ -222,16 +219,10 @@ def diff(
     from workshop.learner import difference
 
     chosen = REPOSITORY.step(results.here(REPOSITORY) if step is None else step)
-    words = others or []
-    other = words.pop(0) if words and words[0].isdigit() else None
-    if len(words) > 1:
-        raise WorkshopError(f"Name one file, or none: not {' and '.join(words)}.")
-    file = words[0] if words else None
     if other is None:
-        difference.mine(REPOSITORY, chosen, file, spoil)
+        difference.mine(REPOSITORY, chosen, spoil)
     else:
-        after = REPOSITORY.step(int(other))
-        difference.between(REPOSITORY, chosen, after, file, spoil)
+        difference.between(REPOSITORY, chosen, REPOSITORY.step(other), spoil)
 
 
 @app.command()
