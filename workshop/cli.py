@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +14,7 @@ from workshop.core import apps, environment, processes, results
 from workshop.core.errors import WorkshopError
 from workshop.core.output import console, say
 from workshop.core.steps import Repository
-from workshop.instructor.schedule import Row
+from workshop.instructor.schedule import Row, own_break, time_of_day
 from workshop.learner.serving import HOST, PORT
 
 if TYPE_CHECKING:
@@ -34,52 +32,16 @@ app = typer.Typer(
 )
 
 
-def step_number(text: str) -> int:
-    """Return the number of a step, or raise BadParameter with an example."""
-    try:
-        return int(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} isn't a step number, such as 1") from None
-
-
-def time_of_day(text: str) -> int:
-    """Read a time of day such as 09:00.
-
-    Returns:
-        Minutes since midnight.
-
-    Raises:
-        BadParameter: It isn't a time of day.
-    """
-    found = re.fullmatch(r"([01]?[0-9]|2[0-3]):([0-5][0-9])", text)
-    if found is None:
-        raise typer.BadParameter(f"{text!r} isn't a time of day such as 09:00")
-    return int(found[1]) * 60 + int(found[2])
-
-
-def own_break(text: str) -> Row:
-    """Read a break such as 10:30+15.
-
-    Raises:
-        BadParameter: It isn't a break.
-    """
-    begin, plus, minutes = text.partition("+")
-    if not plus or not re.fullmatch(r"[1-9][0-9]{0,2}", minutes):
-        raise typer.BadParameter(f"{text!r} isn't a time and minutes such as 10:30+15")
-    start = time_of_day(begin)
-    return Row(start, start + int(minutes), "Break")
-
-
 StepNumber = Annotated[
     int,
-    typer.Argument(metavar="N", help="The step's number.", parser=step_number),
+    typer.Argument(metavar="N", help="The step's number."),
 ]
 OfSolution = Annotated[
     bool, typer.Option("--solution", help="The step's solution, not your app.")
 ]
 YourStep = Annotated[
     int | None,
-    typer.Argument(metavar="N", help="The step; else yours.", parser=step_number),
+    typer.Argument(metavar="N", help="The step; else yours."),
 ]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")]
 Host = Annotated[
@@ -271,7 +233,7 @@ def restore(
 def verify(
     step: Annotated[
         int | None,
-        typer.Argument(metavar="N", help="Only this step.", parser=step_number),
+        typer.Argument(metavar="N", help="Only this step."),
     ] = None,
 ) -> int:
     """Run every test there is: the proofs of the steps, and the runner's own."""
@@ -373,7 +335,6 @@ def grade(
             "--step",
             metavar="N",
             help="Only this step; again for more.",
-            parser=step_number,
         ),
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Copies at a time.")] = 2,

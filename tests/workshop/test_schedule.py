@@ -68,15 +68,14 @@ def test_breaks_come_when_the_notes_say_so() -> None:
 @pytest.mark.parametrize(
     ("option", "words"),
     [
-        ("--start=24:00", "'24:00' isn't a time of day such as 09:00"),
-        ("--start=nine", "'nine' isn't a time of day"),
-        ("--break=10:30", "'10:30' isn't a time and minutes such as 10:30+15"),
+        ("--start=nine", "Invalid value for '--start': nine"),
+        ("--break=10:30", "Invalid value for '--break': 10:30"),
         ("--break=8:00+5", "because the workshop takes from 09:00 to"),
-        ("--break=9:10+60 --break=9:30+5", "because another break isn't over by then"),
+        ("--break=9:10+60 --break=9:30+5", "or another break isn't over by then"),
     ],
 )
 def test_wrong_times(workshop: RunWorkshop, option: str, words: str) -> None:
-    """They are refused with an example of a right one, or with what to change."""
+    """They are refused, and the message says what to change."""
     done = workshop("schedule", *option.split())
     assert (done.returncode, done.stdout) == (2, "")
     assert words in done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from rich.console import Console
 from rich.table import Table
@@ -36,6 +37,19 @@ class Row:
     what: str
     behind: str = ""
     """The command that takes anyone who is behind to the next step."""
+
+
+def time_of_day(text: str) -> int:
+    """Return the minutes since midnight of a time of day such as 09:00."""
+    time = datetime.strptime(text, "%H:%M")
+    return time.hour * 60 + time.minute
+
+
+def own_break(text: str) -> Row:
+    """Return a break such as 10:30+15."""
+    begin, minutes = text.split("+")
+    start = time_of_day(begin)
+    return Row(start, start + int(minutes), "Break")
 
 
 def parts(steps: Sequence[Step], rests: bool) -> Iterator[tuple[int, str, str]]:
@@ -93,12 +107,10 @@ def sheet(steps: Sequence[Step], start: int, breaks: Sequence[Row] = ()) -> list
         found.append(Row(at, at + left, what, behind))
         at += left
     if waiting:
-        why = f"the workshop takes from {clock(start)} to {clock(at)}"
-        if start <= waiting[0].start < at:
-            why = "another break isn't over by then"
         raise WorkshopError(
-            f"A break at {clock(waiting[0].start)} can't be kept, because {why}.\n"
-            "Change --break or --start."
+            f"A break at {clock(waiting[0].start)} can't be kept, because the workshop "
+            f"takes from {clock(start)} to {clock(at)}, or another break isn't over by "
+            "then.\nChange --break or --start."
         )
     return found
 
