@@ -71,33 +71,9 @@ def main(arguments: Sequence[str]) -> int:
         raise WorkshopError(
             f"{error.format_message()}\nTo see what there is: {PROGRAM} --help"
         ) from None
-    except OSError as error:
-        if reason := why_not_written(error):
-            raise WorkshopError(reason) from None
-        raise
     if status == environment.INTERRUPTED:
         print("Stopped.", file=sys.stderr)
     return int(status or 0)
-
-
-def why_not_written(error: OSError) -> str | None:
-    """Return what is wrong with the disk and what to do, or None if it isn't that."""
-    path = error.filename or REPOSITORY.state
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return (
-            f"The disk is full, so {path} couldn't be written.\n"
-            "Make some room, and type the command again."
-        )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return (
-            f"{path} can't be used ({error.strerror}). Does it belong to another user, "
-            "because a command was run with sudo?\n"
-            f'To make it yours: sudo chown -R "$USER" "{REPOSITORY.state}"\n'
-            f'If it is yours already: chmod -R u+w "{REPOSITORY.state}"'
-        )
-    if error.errno in (errno.EEXIST, errno.ENOTDIR):
-        return f"{path} isn't a folder, but the workshop needs one there. Rename it."
-    return None
 
 
 @app.command()
@@ -105,7 +81,6 @@ def demo(port: Port = PORT, host: Host = HOST) -> int:
     """Run the finished system, and show what to try."""
     from workshop.learner import serving
 
-    require_packages()
     return serving.demo(REPOSITORY, port, host)
 
 
@@ -116,7 +91,6 @@ def run(
     """Run a step's app: 2 servers, reloaded when you save."""
     from workshop.learner import serving
 
-    require_packages()
     chosen = REPOSITORY.step(step)
     folder = REPOSITORY.solution(chosen) if solution else REPOSITORY.starter(chosen)
     if not solution:
@@ -137,7 +111,6 @@ def check(
     """Test a step's app: its own suite, and the earlier ones."""
     from workshop.learner import checking
 
-    require_packages()
     chosen = REPOSITORY.step(step)
     if not solution:
         results.visit(REPOSITORY, chosen)
@@ -149,7 +122,6 @@ def watch(step: YourStep = None) -> None:
     """Test a step's app again at each save, until Ctrl+C."""
     from workshop.learner import watching
 
-    require_packages()
     number = results.here(REPOSITORY) if step is None else step
     watching.watch(REPOSITORY, number)
 
@@ -237,7 +209,6 @@ def verify(
     ] = None,
 ) -> int:
     """Run every test there is: the proofs of the steps, and the runner's own."""
-    require_packages()
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     # More at a time than two cores can run, because tests often wait.
     command += ["-n", "6", "tests/proofs"]
@@ -260,7 +231,6 @@ def site(
 
     from workshop.site import building
 
-    require_packages()
     address = building.build(REPOSITORY).as_uri()
     say(console(), f"You can read the lessons offline at\n{address}")
     if show and not webbrowser.open(address):
@@ -348,7 +318,6 @@ def grade(
     """For the instructor: test many copies. Their code runs with your rights."""
     from workshop.instructor import grade_report, grading
 
-    require_packages()
     steps = [REPOSITORY.step(number) for number in sorted(set(numbers or []))]
     for step in steps:
         if not step.todos:
@@ -374,15 +343,13 @@ def show_progress() -> None:
     open_steps = []
     for step in REPOSITORY.steps():
         standing = results.standing(REPOSITORY, step)
-        style = {"green": "green", "read": "green"}.get(standing.text.split(",")[0])
-        if standing.text.startswith("red"):
-            style = "red"
+        red = "red" if standing.text.startswith("red") else None
         table.add_row(
             f"{step.number:02}",
             step.title,
             str(step.minutes),
             standing.text,
-            style=style,
+            style="green" if standing.done else red,
         )
         if not standing.done:
             open_steps.append((step, standing))
@@ -428,9 +395,3 @@ def say_replaced(copy: Copy | None, what: str) -> None:
     where = copy.folder.relative_to(REPOSITORY.root).as_posix()
     say(out, f"{what}. The files that were there are in\n{where}")
     say(out, f"To bring them back: {PROGRAM} restore {copy.name}")
-
-
-def require_packages() -> None:
-    """Raise WorkshopError if an installed package isn't as pinned."""
-    if missing := environment.missing_packages():
-        raise environment.damaged(missing[0])

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from tests.workshop.conftest import RunWorkshop, write
-from workshop.core import environment, processes
+from workshop.core import processes
 from workshop.core.errors import WorkshopError
 from workshop.core.steps import Repository
 from workshop.learner import doctor, serving
@@ -43,7 +43,6 @@ def test_a_machine_that_is_not_ready(
         write(runner, runner.read_text().replace("PORT = 8000", f"PORT = {port}"))
         done = workshop("doctor")
     assert done.returncode == 1
-    assert "ok     packages: " in done.stdout
     assert f"not ok port: Port {port} is taken by " in done.stdout
     assert "not ok curl: curl sends the requests for this machine to a" in done.stdout
     assert "NO_PROXY=127.0.0.1,localhost\n" in done.stdout
@@ -79,13 +78,3 @@ def test_a_disk_that_cannot_be_written(
     assert f"not ok disk: {small.state} can't be written" in done.stdout
     assert "Copy the workshop into a folder of your own.\n" in done.stdout
     assert "```text\nTime: " in done.stdout
-
-
-def test_packages_of_another_version(
-    small: Repository, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A package that isn't as pinned is named."""
-    write(small.root / "other.txt", "rich==0.1\n")
-    monkeypatch.setattr(environment, "REQUIREMENTS", small.root / "other.txt")
-    with pytest.raises(WorkshopError, match=r"rich is .*, not 0\.1\. Delete the"):
-        doctor.packages(small)

@@ -17,7 +17,7 @@ from urllib.request import getproxies_environment, proxy_bypass
 
 from rich.text import Text
 
-from workshop.core import environment, processes, results
+from workshop.core import processes, results
 from workshop.core.errors import WorkshopError
 from workshop.core.output import console, say
 from workshop.core.steps import Repository
@@ -73,16 +73,6 @@ def about(repository: Repository) -> list[str]:
         f"Step: {results.here(repository):02}",
         *(f"  {s.number:02} {results.standing(repository, s).text}" for s in steps),
     ]
-
-
-def packages(repository: Repository) -> str:
-    """Compare the installed packages with requirements.txt."""
-    if wrong := environment.missing_packages():
-        raise WorkshopError(
-            f"{wrong[0]}. Delete the folder {environment.VENV}, and type the command "
-            "again."
-        )
-    return "as in requirements.txt"
 
 
 def disk(repository: Repository) -> str:
@@ -167,6 +157,6 @@ def tests(repository: Repository) -> str:
     return f"{len(run.records)} tests of step 02 passed in {seconds:.0f} s"
 
 
-CHECKS = (packages, disk, port, curl, tests)
+CHECKS = (disk, port, curl, tests)
 """In the order in which they are tried. Each returns what it has found, or raises
 WorkshopError with what is wrong and what to do."""
