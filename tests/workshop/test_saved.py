@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.workshop import kills
-from tests.workshop.conftest import ANSWER, ANSWERED, RunWorkshop, write
+from tests.workshop.conftest import ANSWER, ANSWERED, SERVER, RunWorkshop, write
 from workshop.core.steps import Repository
 from workshop.learner import saved
 
@@ -115,18 +116,41 @@ def test_a_folder_that_was_deleted(
         assert "from a fresh download" in done.stderr
 
 
+def texts(folder: Path) -> set[tuple[str, str]]:
+    """Return the names and texts of the Python files in a folder."""
+    return {(path.name, path.read_text()) for path in folder.rglob("*.py")}
+
+
 @pytest.mark.parametrize("after", [0.0, 0.02, 0.1])
-@pytest.mark.parametrize("command", ["reset", "solve", "restore"])
+@pytest.mark.parametrize("command", ["reset 1", "solve 1", "restore"])
 def test_a_kill_halfway_loses_nothing(
-    small: Repository, command: str, after: float
+    small: Repository, workshop: RunWorkshop, mine: Path, command: str, after: float
 ) -> None:
     """Each file is old or new as a whole; once one is new, the old ones are in a copy.
 
-    The kill comes some seconds after the first write; kills.py tries more moments.
+    The kill comes some seconds after the first write.
     """
-    figures = kills.Figures()
-    figures.count(*kills.replacement_killed(small, command, small.step(1), after))
-    assert (figures.damaged, figures.left) == (0, 0)
+    workshop("solve", "1")
+    shipped = {("answer.py", ANSWER), ("answer.py", ANSWERED), ("server.py", SERVER)}
+    shipped |= texts(small.state)
+    for number in range(400):  # Replacing so many takes a while.
+        write(mine / f"app/more_{number}.py", f"mine = {number}\n" * 100)
+    before = texts(mine)
+    files = set(small.state.rglob("*"))
+    process = subprocess.Popen(
+        [sys.executable, str(small.root / "workshop"), *command.split()]
+    )
+    while process.poll() is None and set(small.state.rglob("*")) == files:
+        time.sleep(0.001)
+    time.sleep(after)
+    process.kill()
+    process.wait()
+    # A copy is called part-... until all of it is there.
+    for part in small.state.glob("saved/part-*"):
+        shutil.rmtree(part)
+    now = texts(mine) | texts(small.state)
+    assert before <= now
+    assert now <= before | shipped
 
 
 def test_a_write_that_fails_halfway(
