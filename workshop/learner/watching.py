@@ -15,8 +15,6 @@ from workshop.learner.checking import Checkup, require_todos, what_is_next
 TICK = 0.2
 """Seconds between two looks at the files. An app has a few small ones, so reading them
 costs nothing, and it works on network drives and in containers as well."""
-PATIENCE = 5
-"""Looks at which a step may be unreadable, because an editor is replacing a file."""
 
 
 def watch(repository: Repository, number: int) -> None:
@@ -37,7 +35,6 @@ def watch(repository: Repository, number: int) -> None:
     say(out, f"Save a file of steps/{step.name} to test it again, press Ctrl+C to end.")
     app = repository.starter(step)
     checked = ""  # the fingerprint of the app that was tested last
-    failed = 0  # how often in a row the step could not be read
 
     def overtaken() -> bool:
         with suppress(OSError):  # an editor is replacing a file
@@ -46,19 +43,15 @@ def watch(repository: Repository, number: int) -> None:
 
     with processes.interrupted_by_termination():
         while True:
+            if (now := settled(app)) == checked:
+                continue
+            checked = now
             try:
-                if settled(app) == checked:
-                    continue
-                step = repository.step(number)
                 require_todos(repository, step)
                 checkup = Checkup(repository, step, app)
-            except (WorkshopError, OSError) as error:
-                failed += 1
-                if failed == PATIENCE:
-                    say(out, f"\n{error}\nThe tests go on when this is put right.")
-                    checked = ""
+            except WorkshopError as error:
+                say(out, f"\n{error}\nThe tests go on when this is put right.")
                 continue
-            failed = 0
             checked = checkup.fingerprint
             say(out, "")
             if not checkup.run(overtaken):
@@ -77,7 +70,10 @@ def settled(app: Path) -> str:
     An editor may write a file in several steps, and may save several files.
     """
     before = None
-    while (now := results.fingerprint(app)) != before:
-        before = now
+    while True:
+        with suppress(OSError):  # an editor is replacing a file
+            now = results.fingerprint(app)
+            if now == before:
+                return now
+            before = now
         time.sleep(TICK)
-    return now
