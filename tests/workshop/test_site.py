@@ -158,17 +158,4 @@ def test_problems_stop_the_build(copy: Path) -> None:
         pattern = rf"{LESSON}:{line}: WARNING: .*{problem}"
         assert re.search(pattern, done.stderr), (pattern, done.stderr)
     assert "The site wasn't built" in done.stderr
-    (copy / LESSON).write_bytes("# Un café".encode("latin-1"))
-    done = run(sys.executable, "workshop", "site", cwd=copy)
-    assert done.stderr.startswith(f"{LESSON} isn't in UTF-8.")
     assert sorted((copy / ".workshop").rglob("*")) == before
-
-
-def test_drawing_needs_programs(copy: Path) -> None:
-    """Without npx, the command that draws the diagrams says so and removes nothing."""
-    pictures = sorted((copy / "workshop/site/web/diagrams").iterdir())
-    pictures[0].unlink()
-    done = run(sys.executable, "-m", "workshop.site.diagrams", cwd=copy, PATH="")
-    assert done.returncode == 2
-    assert "npx (from Node.js) wasn't found" in done.stderr
-    assert sorted(pictures[0].parent.iterdir()) == pictures[1:]

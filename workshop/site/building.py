@@ -39,8 +39,6 @@ def build(repository: Repository) -> Path:
     # Other commands do without Sphinx, which is only in requirements-all.txt.
     from sphinx.cmd.build import build_main
 
-    # If a file isn't in UTF-8, say so before Sphinx shows a traceback.
-    read_pages(repository.root)
     site = repository.state / "site"
     new = repository.state / "site-new"
     pages, cache = new / "pages", new / "cache"
@@ -62,27 +60,3 @@ def build(repository: Repository) -> Path:
     finally:
         shutil.rmtree(new, ignore_errors=True)
     return site / "index.html"
-
-
-def read_pages(root: Path) -> dict[Path, str]:
-    """Read the files that become pages.
-
-    Args:
-        root: The workshop's folder.
-
-    Returns:
-        The text of each file.
-
-    Raises:
-        WorkshopError: A file isn't in UTF-8.
-    """
-    texts = {}
-    for path in (path for pattern in PAGES for path in sorted(root.glob(pattern))):
-        try:
-            texts[path] = path.read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            where = path.relative_to(root).as_posix()
-            raise WorkshopError(
-                f"{where} isn't in UTF-8. Save it in that encoding, and try again."
-            ) from None
-    return texts
