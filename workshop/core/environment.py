@@ -78,6 +78,10 @@ TROUBLES = {
     r"(?:File exists|Not a directory): (?P<quote>['\"])(?P<path>.+?)(?P=quote)": (
         "{path} isn't a folder, but the workshop needs one there. Rename it."
     ),
+    r"contains the PATH separator": (
+        "Python can't make a virtual environment in {root}, because the path contains "
+        "a colon.\nRename the folder or move it, and type the command again."
+    ),
     r"SSLCertVerificationError|CERTIFICATE_VERIFY_FAILED": (
         "The certificate of the package index isn't trusted. Perhaps your network "
         "inspects what is encrypted, or the clock of this machine is wrong.\n"
@@ -255,12 +259,6 @@ def make_environment(requirements: Path, wheelhouse: Path | None) -> None:
     """
     if is_complete(requirements):
         return
-    if os.pathsep in str(ROOT):
-        raise WorkshopError(
-            f"The path {ROOT} contains a '{os.pathsep}', and Python can't make a "
-            "virtual environment in such a place.\nRename the folder or move it, and "
-            "type the command again."
-        )
     STATE.mkdir(exist_ok=True)
     say("The packages have to be installed first, into .venv. This takes a minute.")
     try:
