@@ -49,11 +49,8 @@ def read(repository: Repository, step: Step) -> dict[str, bytes]:
     """Return the files of a step's starter, as shipped, by their paths in the app.
 
     Raises:
-        WorkshopError: The step has nothing to edit, or somebody has changed its
-            solution, from which the starter is made.
+        WorkshopError: Somebody has changed the solution, from which it is made.
     """
-    if not step.todos:
-        raise WorkshopError(f"Step {step.number:02} has nothing to edit.")
     return read_named(repository, step.name)
 
 
