@@ -83,14 +83,12 @@ STEPS = {
 title = "The start"
 minutes = 5
 objectives = ["see it"]
-article = "Overview"
 provided = []
 """,
     "01_first": """
 title = "The first"
 minutes = 10
 objectives = ["answer"]
-article = "First"
 provided = ["app/answer.py"]
 
 [[todo]]
@@ -109,7 +107,6 @@ hints = ["Which words?", "A str.", "return 'six times seven'"]
 title = "The second"
 minutes = 10
 objectives = ["more"]
-article = "Second"
 provided = ["app/more.py"]
 
 [[todo]]
@@ -150,10 +147,6 @@ def test_question(app):
 def test_more(app):
     '''It gives more.'''
     assert call(app, "app/more.py", "more") == 1, "no more"
-""",
-    "workshop": """
-def test_unit():
-    '''It is.'''
 """,
 }
 
