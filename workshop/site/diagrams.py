@@ -26,43 +26,10 @@ FOLDER = Path(__file__).parent / "web" / "diagrams"
 MERMAID = "@mermaid-js/mermaid-cli@11.17.0"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "chrome")
 BLOCK = re.compile(r"^```mermaid\n(.*?)^```", re.MULTILINE | re.DOTALL)
-SETTINGS = {
-    "theme": "neutral",
-    # These two have almost the same width. Linux has the first one, others the second.
-    "fontFamily": "DejaVu Sans, Verdana, sans-serif",
-    "fontSize": 13,
-    "themeVariables": {
-        "fontSize": "13px",
-        "noteBkgColor": "#eee",
-        "noteTextColor": "#333",
-    },
-    # ELK keeps the arrows apart.
-    "layout": "elk",
-    "wrap": True,
-    # Browsers show HTML inside an SVG in different ways, or not at all.
-    "htmlLabels": False,
-    # Don't let a label's arrow shine through.
-    "themeCSS": ".edgeLabel rect { opacity: 1 !important; }",
-    # The narrower a diagram is, the larger a phone shows it.
-    "flowchart": {
-        "htmlLabels": False,
-        "useMaxWidth": False,
-        "rankSpacing": 40,
-        "nodeSpacing": 30,
-        "padding": 8,
-    },
-    "sequence": {
-        "useMaxWidth": False,
-        "mirrorActors": False,
-        "width": 104,
-        "height": 40,
-        "actorMargin": 6,
-        "messageMargin": 30,
-        "diagramMarginX": 10,
-        "wrapPadding": 1,
-        "labelBoxWidth": 30,
-    },
-}
+SETTINGS = Path(__file__).with_name("mermaid.json")
+"""Of the fonts, Linux has the first, and others have the second, which is almost as
+wide. ELK keeps the arrows apart. Browsers show HTML labels inside an SVG in different
+ways, or not at all. And the narrower a diagram is, the larger a phone shows it."""
 
 
 def picture(diagram: str) -> Path:
@@ -71,7 +38,8 @@ def picture(diagram: str) -> Path:
     Args:
         diagram: The text of the Mermaid block, without its fences.
     """
-    made_of = json.dumps([diagram.strip(), SETTINGS, MERMAID])
+    settings = json.loads(SETTINGS.read_text(encoding="utf-8"))
+    made_of = json.dumps([diagram.strip(), settings, MERMAID])
     return FOLDER / f"{hashlib.sha256(made_of.encode()).hexdigest()[:12]}.svg"
 
 
@@ -94,10 +62,9 @@ def draw(diagram: str, picture: Path) -> None:
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         (scratch / "puppeteer.json").write_text(json.dumps(puppeteer))
-        (scratch / "settings.json").write_text(json.dumps(SETTINGS))
         (scratch / "diagram.mmd").write_text(diagram, encoding="utf-8")
         command = [shutil.which("npx") or "npx", "--yes", MERMAID, "--quiet"]
-        command += ["-p", "puppeteer.json", "-c", "settings.json", "-b", "transparent"]
+        command += ["-p", "puppeteer.json", "-c", str(SETTINGS), "-b", "transparent"]
         command += ["-i", "diagram.mmd", "-o", "diagram.svg"]
         # Puppeteer would download a browser of its own.
         env = {**os.environ, "PUPPETEER_SKIP_DOWNLOAD": "1"}
