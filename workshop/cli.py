@@ -160,14 +160,15 @@ def diff(
 
 
 @app.command()
-def reset(number: StepNumber) -> None:
+def reset(step: StepNumber) -> None:
     """Go to the start of a step, whatever was done before; your files are kept."""
     from workshop.learner import saved
 
-    step, copy = saved.reset(REPOSITORY, number)
-    results.visit(REPOSITORY, step)
-    say_replaced(copy, f"Step {step.number:02} is as it was at the start")
-    say(console(), f"Read steps/{step.name}/README.md")
+    chosen = REPOSITORY.step(step)
+    copy = saved.reset(REPOSITORY, chosen)
+    results.visit(REPOSITORY, chosen)
+    say_replaced(copy, f"Step {chosen.number:02} is as it was at the start")
+    say(console(), f"Read steps/{chosen.name}/README.md")
 
 
 @app.command()
@@ -187,15 +188,10 @@ def restore(
     name: Annotated[
         str | None, typer.Argument(metavar="COPY", help="Its name; else the latest.")
     ] = None,
-    show: Annotated[bool, typer.Option("--list", help="Show every copy.")] = False,
 ) -> None:
     """Bring back the files that reset, solve or restore has replaced."""
     from workshop.learner import saved
 
-    if show:
-        for copy in saved.copies(REPOSITORY):
-            say(console(), f"{copy.name}  {copy.step}")
-        return
     copy, replaced = saved.restore(REPOSITORY, name)
     say_replaced(replaced, f"steps/{copy.step} is as it was in the copy {copy.name}")
     say(console(), f"Type next: {PROGRAM} check {int(copy.step[:2])}")

@@ -90,13 +90,7 @@ class Repository:
         found = [read_step(self.root / "steps" / name) for name in sorted(names)]
         for number, step in enumerate(found):
             if step.number != number:
-                raise WorkshopError(
-                    f"There is no step {number:02} in steps/. Copy its folder from a "
-                    "fresh download of the workshop, or bring it back with git:\n"
-                    f'git checkout HEAD -- "steps/{number:02}_*"'
-                )
-        if not found:
-            raise WorkshopError(f"{self.root / 'steps'} has no steps.")
+                raise missing(f"steps/{number:02}_*")
         return found
 
     def step(self, number: int) -> Step:
@@ -125,11 +119,10 @@ def read_step(folder: Path) -> Step:
         WorkshopError: It is missing, or isn't as it must be. The message names it.
     """
     where = f"steps/{folder.name}/step.toml"
-    number = int(folder.name[:2])
     try:
         table = tomllib.loads((folder / "step.toml").read_text(encoding="utf-8"))
         return Step(
-            number=number,
+            number=int(folder.name[:2]),
             name=folder.name,
             title=table["title"],
             minutes=table["minutes"],
@@ -145,12 +138,18 @@ def read_step(folder: Path) -> Step:
             ),
         )
     except FileNotFoundError:
-        lost = where if folder.is_dir() else f"The folder steps/{folder.name}"
-        raise WorkshopError(
-            f"{lost} is missing. To bring it back: python3 -m workshop reset {number}"
-        ) from None
+        lost = f"steps/{folder.name}" if not folder.is_dir() else where
+        raise missing(lost) from None
     except (ValueError, KeyError, TypeError) as error:
         raise WorkshopError(f"{where} isn't as it must be: {error!r}") from None
+
+
+def missing(path: str) -> WorkshopError:
+    """Return what to say if something is missing that only git can bring back."""
+    return WorkshopError(
+        f"{path} is missing. To bring it back: git checkout HEAD -- '{path}'\n"
+        "If you don't use git, copy it from a fresh download of the workshop."
+    )
 
 
 def marks(file: Path) -> set[str]:
