@@ -293,19 +293,6 @@ def test_folder_with_a_colon(bare: Bare, tmp_path: Path) -> None:
     assert "Rename the folder or move it" in bare.fail()
 
 
-def test_python_without_venv(bare: Bare) -> None:
-    """Debian has it in a package of its own, which is named."""
-    target = bare.root.parent / "debian"
-    shutil.copytree(bare.python.parents[1], target, symlinks=True)
-    site = next(target.rglob("site-packages"))
-    # Python runs this line at its start. None means that there is no such module.
-    write(site / "without.pth", "import sys; sys.modules['venv'] = None\n")
-    bare.command[0] = environment.python_of(target)
-    said = bare.fail()
-    assert "venv" in said.splitlines()[0]
-    assert "sudo apt install python3-venv" in said
-
-
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "ascii:strict"])
 def test_terminal_with_few_characters(made: Bare, encoding: str) -> None:
     """A "?" stands for what it doesn't have, also below the runner."""
