@@ -238,20 +238,3 @@ def test_handin(workshop: RunWorkshop, small: Repository) -> None:
     assert not [name for name in names if name.endswith((".pyc", ".jsonl"))]
     graded = workshop("grade", "--step=1", str(file))
     assert signs_in(graded.stdout) == {"Ada Lovelace": "++"}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["nowhere"], "There is no "),
-        ([".", "--step=0"], "Step 00 has no TODOs, so there is nothing to grade."),
-        ([".", "--html=no/where"], "The page can't be written"),
-    ],
-)
-def test_wrong_command_lines(
-    workshop: RunWorkshop, arguments: list[str], words: str
-) -> None:
-    """They are refused before anything runs."""
-    done = workshop("grade", *arguments)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert words in done.stderr
