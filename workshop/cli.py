@@ -111,7 +111,7 @@ def check(
     """Test a step's app: its own suite, and the earlier ones."""
     from workshop.learner import checking
 
-    chosen = REPOSITORY.step(step)
+    chosen = REPOSITORY.edited(step)
     if not solution:
         results.visit(REPOSITORY, chosen)
     return checking.check(REPOSITORY, chosen, solution, todo)
@@ -123,7 +123,7 @@ def watch(step: YourStep = None) -> None:
     from workshop.learner import watching
 
     number = results.here(REPOSITORY) if step is None else step
-    watching.watch(REPOSITORY, number)
+    watching.watch(REPOSITORY, REPOSITORY.edited(number))
 
 
 @app.command()
@@ -152,11 +152,12 @@ def diff(
     """Compare your app with its solution; with M, the solutions of two steps."""
     from workshop.learner import difference
 
-    chosen = REPOSITORY.step(results.here(REPOSITORY) if step is None else step)
+    number = results.here(REPOSITORY) if step is None else step
     if other is None:
-        difference.mine(REPOSITORY, chosen, spoil)
+        difference.mine(REPOSITORY, REPOSITORY.edited(number), spoil)
     else:
-        difference.between(REPOSITORY, chosen, REPOSITORY.step(other), spoil)
+        steps = REPOSITORY.step(number), REPOSITORY.step(other)
+        difference.between(REPOSITORY, *steps, spoil)
 
 
 @app.command()
@@ -164,7 +165,7 @@ def reset(step: StepNumber) -> None:
     """Go to the start of a step, whatever was done before; your files are kept."""
     from workshop.learner import saved
 
-    chosen = REPOSITORY.step(step)
+    chosen = REPOSITORY.edited(step)
     copy = saved.reset(REPOSITORY, chosen)
     results.visit(REPOSITORY, chosen)
     say_replaced(copy, f"Step {chosen.number:02} is as it was at the start")
@@ -176,7 +177,7 @@ def solve(step: StepNumber) -> None:
     """Make a step the same as its solution; your files are kept."""
     from workshop.learner import saved
 
-    chosen = REPOSITORY.step(step)
+    chosen = REPOSITORY.edited(step)
     copy = saved.solve(REPOSITORY, chosen)
     results.visit(REPOSITORY, chosen)
     say_replaced(copy, f"Step {chosen.number:02} is the same as its solution")
@@ -314,12 +315,7 @@ def grade(
     """For the instructor: test many copies. Their code runs with your rights."""
     from workshop.instructor import grade_report, grading
 
-    steps = [REPOSITORY.step(number) for number in sorted(set(numbers or []))]
-    for step in steps:
-        if not step.todos:
-            raise WorkshopError(
-                f"Step {step.number:02} has no TODOs, so there is nothing to grade."
-            )
+    steps = [REPOSITORY.edited(number) for number in sorted(set(numbers or []))]
     steps = steps or [step for step in REPOSITORY.steps() if step.todos]
     copies = grading.copies_of(paths, steps)
     if html:  # Now as well, to find out before a long run if that is possible.

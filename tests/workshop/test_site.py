@@ -18,7 +18,6 @@ from workshop.site import diagrams
 
 STEPS = [f"steps/{step.name}/README.html" for step in Repository(ROOT).steps()]
 LESSON = "steps/01_shared_queue/README.md"
-BROWSER = next(filter(None, map(shutil.which, diagrams.CHROMIUM)), None)
 
 
 def run(*command: Path | str, cwd: Path, **env: str) -> subprocess.CompletedProcess:
@@ -102,28 +101,6 @@ def test_every_diagram_is_a_picture(site: Path) -> None:
     shown = {path.name for path in (site / "_images").iterdir()}
     measured = {path.name for path in (ROOT / "benchmarks/pictures").iterdir()}
     assert shown - measured == {path.name for path in diagrams.FOLDER.iterdir()}
-
-
-def in_browser(address: str, profile: Path) -> BeautifulSoup:
-    """Return a page as it is after its scripts have run."""
-    options = ["--headless", "--no-sandbox", "--virtual-time-budget=10000"]
-    options += [f"--user-data-dir={profile}", "--dump-dom"]
-    done = run(str(BROWSER), *options, address, cwd=profile)
-    return BeautifulSoup(done.stdout, "html.parser")
-
-
-@pytest.mark.skipif(BROWSER is None, reason="Chromium or Chrome isn't installed")
-def test_in_a_browser(site: Path, tmp_path: Path) -> None:
-    """Commands and code have a button to copy them; search results name their page."""
-    lesson = in_browser((site / STEPS[3]).as_uri(), tmp_path)
-    for language, buttons in (("sh", 1), ("python", 1), ("text", 0), ("diff", 0)):
-        blocks = lesson.select(f".highlight-{language}")
-        found = [len(block.select("button.copy")) for block in blocks]
-        assert found == [buttons] * len(blocks) != [], language
-    search = f"{(site / 'search.html').as_uri()}?q=drain"
-    results = in_browser(search, tmp_path)
-    titles = [link.get_text() for link in results.select("#search-results li a")]
-    assert {"Glossary > Drain", "Step 02: A managed process"} < set(titles)
 
 
 def test_problems_stop_the_build(copy: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from workshop.core.apps import app_files
+from workshop.core.apps import contents
 from workshop.core.files import write_whole
 from workshop.core.steps import Repository, Step, marks
 
@@ -37,8 +37,8 @@ class Standing:
 def fingerprint(folder: Path) -> str:
     """Return a digest of an app's files, which changes with any of them."""
     digest = hashlib.sha256()
-    for name, path in app_files(folder).items():
-        digest.update(f"{name}\0".encode() + path.read_bytes() + b"\0")
+    for name, content in contents(folder).items():
+        digest.update(f"{name}\0".encode() + content + b"\0")
     return digest.hexdigest()
 
 

@@ -101,6 +101,16 @@ class Repository:
         names = ", ".join(step.name for step in steps)
         raise WorkshopError(f"There is no step {number}. The steps are: {names}.")
 
+    def edited(self, number: int) -> Step:
+        """Return a step that the learner edits; raise WorkshopError if it isn't one."""
+        step = self.step(number)
+        if not step.todos:
+            raise WorkshopError(
+                f"Step {number:02} has nothing to edit. Read steps/{step.name}/"
+                f"README.md, and type: python3 -m workshop run {number}"
+            )
+        return step
+
     def todo(self, todo_id: str) -> Todo:
         """Return a TODO; raise WorkshopError with a list if there is no such TODO."""
         todos = {todo.id: todo for step in self.steps() for todo in step.todos}

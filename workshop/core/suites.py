@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -125,12 +126,12 @@ class SuiteRun:
         return records
 
     def wait(self, seconds: float) -> bool:
-        """Wait up to some seconds for pytest to end; return whether it has."""
-        try:
+        """Wait up to some seconds for pytest to end, then `poll`; return if it has."""
+        with suppress(subprocess.TimeoutExpired):
             self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
+        ended = self.status is not None
+        self.poll()
+        return ended
 
     def stop(self) -> None:
         """End pytest and every server below it."""

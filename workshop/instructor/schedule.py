@@ -40,14 +40,16 @@ class Row:
 
 
 def time_of_day(text: str) -> int:
-    """Return the minutes since midnight of a time of day such as 09:00."""
+    """Return a time such as 09:00 in minutes since midnight, or raise ValueError."""
     time = datetime.strptime(text, "%H:%M")
     return time.hour * 60 + time.minute
 
 
 def own_break(text: str) -> Row:
-    """Return a break such as 10:30+15."""
-    begin, minutes = text.split("+")
+    """Return a break such as 10:30+15; raise ValueError if it isn't one."""
+    begin, plus, minutes = text.partition("+")
+    if not plus or not minutes.isdecimal():
+        raise ValueError(f"{text!r} isn't a time and minutes such as 10:30+15")
     start = time_of_day(begin)
     return Row(start, start + int(minutes), "Break")
 

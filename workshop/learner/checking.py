@@ -44,10 +44,10 @@ def check(
         The exit status, which is 0 if everything is green.
 
     Raises:
-        WorkshopError: The step has nothing to check, or it has no such TODO.
+        WorkshopError: A file of the app is missing, or there is no such TODO.
         KeyboardInterrupt: The user pressed Ctrl+C. No process is left then.
     """
-    require_todos(repository, step)
+    apps.require_files(repository, step)
     if todo is not None and todo not in (ids := [t.id for t in step.todos]):
         raise WorkshopError(
             f"{todo} isn't a TODO of step {step.number:02}. It has: {', '.join(ids)}."
@@ -63,20 +63,6 @@ def check(
     elif not solution:
         say(console(), what_is_next(repository, step))
     return 0
-
-
-def require_todos(repository: Repository, step: Step) -> None:
-    """Make sure that a step can be checked.
-
-    Raises:
-        WorkshopError: The step has nothing to edit, or a file to edit is missing.
-    """
-    if not step.todos:
-        raise WorkshopError(
-            f"Step {step.number} has nothing to check. Read steps/{step.name}/"
-            f"README.md, and type: python3 -m workshop run {step.number}"
-        )
-    apps.require_files(repository, step)
 
 
 def what_is_next(repository: Repository, step: Step) -> str:

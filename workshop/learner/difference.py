@@ -7,12 +7,10 @@ from pathlib import Path
 
 from rich.text import Text
 
-from workshop.core import results
-from workshop.core.apps import app_files
+from workshop.core import apps, results
 from workshop.core.errors import WorkshopError
 from workshop.core.output import console, say
 from workshop.core.steps import Repository, Step
-from workshop.learner import saved
 
 STYLES = {"-": "red", "+": "green", "@": "cyan"}
 
@@ -20,28 +18,17 @@ STYLES = {"-": "red", "+": "green", "@": "cyan"}
 def mine(repository: Repository, step: Step, spoil: bool) -> None:
     """Show how a learner's step differs from its solution.
 
-    If it doesn't, for example because of `solve`, the latest copy of the learner's own
-    files is compared instead.
-
     Args:
         repository: The workshop.
         step: The step.
         spoil: Whether to show the solution before the step is green.
 
     Raises:
-        WorkshopError: The step has nothing to edit, or isn't green.
+        WorkshopError: The step isn't green.
     """
-    if not step.todos:
-        raise WorkshopError(f"Step {step.number:02} has nothing to edit.")
     if not spoil:
         require_green(repository, [step], f"diff {step.number}")
-    ours, theirs = repository.starter(step), repository.solution(step)
-    copies = [copy for copy in saved.copies(repository) if copy.step == step.name]
-    if copies and saved.contents(ours) == saved.contents(theirs):
-        say(console(), f"steps/{step.name} is the same as its solution.")
-        say(console(), f"This compares your latest copy of it, {copies[-1].name}.")
-        ours = copies[-1].folder
-    show(repository.root, ours, theirs)
+    show(repository.root, repository.starter(step), repository.solution(step))
 
 
 def between(repository: Repository, before: Step, after: Step, spoil: bool) -> None:
@@ -68,7 +55,7 @@ def require_green(repository: Repository, steps: list[Step], command: str) -> No
 def show(root: Path, old: Path, new: Path) -> None:
     """Print how two apps differ, or that they don't."""
     out = console()
-    ours, theirs = app_files(old), app_files(new)
+    ours, theirs = apps.app_files(old), apps.app_files(new)
     before, after = (folder.relative_to(root).as_posix() for folder in (old, new))
     same = True
     for name in sorted(ours.keys() | theirs.keys()):

@@ -48,11 +48,8 @@ def reset(repository: Repository, step: Step) -> Copy | None:
         The copy of its files, or None if they were the same.
 
     Raises:
-        WorkshopError: There is nothing to reset, or the solution was changed, from
-            which the starter is made.
+        WorkshopError: The solution was changed, from which the starter is made.
     """
-    if not step.todos:
-        raise WorkshopError(f"Step {step.number:02} has nothing to reset.")
     copy = replace(repository, step.name, starters.read(repository, step), "reset")
     results.forget(repository, step)
     return copy
@@ -60,9 +57,7 @@ def reset(repository: Repository, step: Step) -> Copy | None:
 
 def solve(repository: Repository, step: Step) -> Copy | None:
     """Make a step's app the same as its solution, and return the copy, as `reset`."""
-    if not step.todos:
-        raise WorkshopError(f"Step {step.number:02} has nothing to solve.")
-    solution = contents(repository.solution(step))
+    solution = apps.contents(repository.solution(step))
     return replace(repository, step.name, solution, "solve")
 
 
@@ -86,7 +81,7 @@ def restore(
             f"There is no copy {name}. All copies are in {repository.state / 'saved'}"
         )
     copy = chosen[-1]
-    return copy, replace(repository, copy.step, contents(copy.folder), "restore")
+    return copy, replace(repository, copy.step, apps.contents(copy.folder), "restore")
 
 
 def copies(repository: Repository) -> list[Copy]:
@@ -110,7 +105,7 @@ def replace(
         WorkshopError: A file couldn't be written, so only some were replaced.
     """
     folder = repository.root / "steps" / name
-    before = contents(folder)
+    before = apps.contents(folder)
     if before == files:
         return None
     repository.state.mkdir(exist_ok=True)
@@ -152,9 +147,3 @@ def keep(
         shutil.rmtree(part, ignore_errors=True)
         raise
     return Copy(whole / name)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """Return the contents of an app's files by their paths in it."""
-    files = apps.app_files(folder)
-    return {name: path.read_bytes() for name, path in files.items()}

@@ -6,31 +6,30 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from workshop.core import processes, results
+from workshop.core import apps, processes, results
 from workshop.core.errors import WorkshopError
 from workshop.core.output import console, say
-from workshop.core.steps import Repository
-from workshop.learner.checking import Checkup, require_todos, what_is_next
+from workshop.core.steps import Repository, Step
+from workshop.learner.checking import Checkup, what_is_next
 
 TICK = 0.2
 """Seconds between two looks at the files. An app has a few small ones, so reading them
 costs nothing, and it works on network drives and in containers as well."""
 
 
-def watch(repository: Repository, number: int) -> None:
+def watch(repository: Repository, step: Step) -> None:
     """Check a step's app now and after each save, until the user presses Ctrl+C.
 
     Args:
         repository: The workshop.
-        number: The step's number.
+        step: The step.
 
     Raises:
-        WorkshopError: The step has nothing to check.
+        WorkshopError: A file of the app is missing.
         KeyboardInterrupt: The user pressed Ctrl+C. No process is left then.
     """
     out = console()
-    step = repository.step(number)
-    require_todos(repository, step)
+    apps.require_files(repository, step)
     results.visit(repository, step)
     say(out, f"Save a file of steps/{step.name} to test it again, press Ctrl+C to end.")
     app = repository.starter(step)
@@ -47,7 +46,7 @@ def watch(repository: Repository, number: int) -> None:
                 continue
             checked = now
             try:
-                require_todos(repository, step)
+                apps.require_files(repository, step)
                 checkup = Checkup(repository, step, app)
             except WorkshopError as error:
                 say(out, f"\n{error}\nThe tests go on when this is put right.")
