@@ -57,12 +57,6 @@ def site(root: Path) -> Path:
     return index.parent
 
 
-@pytest.fixture
-def copy(root: Path, site: Path, tmp_path: Path) -> Path:
-    """A copy of the workshop and its site, for a test that changes something."""
-    return shutil.copytree(root, tmp_path / "copy")
-
-
 def read(page: Path) -> BeautifulSoup:
     """Parse a page."""
     return BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser")
@@ -103,9 +97,9 @@ def test_every_diagram_is_a_picture(site: Path) -> None:
     assert shown - measured == {path.name for path in diagrams.FOLDER.iterdir()}
 
 
-def test_problems_stop_the_build(copy: Path) -> None:
-    """Each problem is named with its file and line, and the old site stays."""
-    before = sorted((copy / ".workshop").rglob("*"))
+def test_problems_are_named(root: Path, tmp_path: Path) -> None:
+    """Each problem is named with its file and line."""
+    copy = shutil.copytree(root, tmp_path / "copy")
     text = (copy / LESSON).read_text(encoding="utf-8")
     line = text[: text.index("```mermaid")].count("\n") + 1
     problems = {line: "this diagram is new or has changed"}
@@ -119,5 +113,4 @@ def test_problems_stop_the_build(copy: Path) -> None:
     for line, problem in problems.items():
         pattern = rf"{LESSON}:{line}: WARNING: .*{problem}"
         assert re.search(pattern, done.stderr), (pattern, done.stderr)
-    assert "The site wasn't built" in done.stderr
-    assert sorted((copy / ".workshop").rglob("*")) == before
+    assert "Sphinx found the problems above." in done.stderr
