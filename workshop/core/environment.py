@@ -88,15 +88,11 @@ TROUBLES = {
         "Ask for the file of certificates (PEM) that your network uses, set the "
         "variable PIP_CERT to its path, and type the command again.\n" + OFFLINE
     ),
-    r"ProxyError|Cannot connect to proxy": (
-        "The package index can't be reached, because the proxy doesn't answer. Correct "
-        "or remove the variable HTTPS_PROXY (or https_proxy, or what the file pip.conf "
-        "says),\nand type the command again.\n" + OFFLINE
-    ),
-    r"Retrying \(|NewConnectionError|NameResolutionError|Temporary failure in name"
-    r"|getaddrinfo failed|Network is unreachable|Read timed out": (
-        "The package index can't be reached. Connect to the network and type the "
-        "command again.\n" + OFFLINE
+    r"Retrying \(|ProxyError|NewConnectionError|Temporary failure in name|getaddrinfo"
+    r"|NameResolutionError|Network is unreachable|Read timed out": (
+        "The package index can't be reached. Connect to the network (and if you use a "
+        "proxy, correct HTTPS_PROXY or pip.conf),\nand type the command again.\n"
+        + OFFLINE
     ),
     r"No matching distribution found for (?P<package>\S+)": (
         "pip found no {package} for Python {python} on this system.\nIf you have a "
