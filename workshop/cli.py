@@ -364,11 +364,8 @@ def red_todo() -> str:
     Raises:
         WorkshopError: There is none.
     """
-    here = results.here(REPOSITORY)
-    # A step that has nothing to edit is followed by one that has.
-    step = next((s for s in REPOSITORY.steps()[here:] if s.todos), None)
-    if step is None:
-        raise WorkshopError(f"Which TODO? Type its id: {PROGRAM} hint N.k")
+    # Step 00 has nothing to edit, so whoever is there gets a hint for step 01.
+    step = REPOSITORY.edited(max(1, results.here(REPOSITORY)))
     todo = results.red_todo(REPOSITORY, step)
     if todo is None:
         raise WorkshopError(
