@@ -46,7 +46,7 @@ def test_a_machine_that_is_not_ready(
     assert f"not ok port: Port {port} is taken by " in done.stdout
     assert "not ok curl: curl sends the requests for this machine to a" in done.stdout
     assert "NO_PROXY=127.0.0.1,localhost\n" in done.stdout
-    assert f"not ok disk: {small.state} can't be written" in done.stdout
+    assert f"not ok disk: {small.state} isn't a folder, but" in done.stdout
     assert "```text\nTime: " in done.stdout
     assert "not ok tests: " in done.stdout
     assert done.stdout.endswith("\n4 checks failed.\n")

@@ -17,7 +17,7 @@ from urllib.request import getproxies_environment, proxy_bypass
 
 from rich.text import Text
 
-from workshop.core import processes, results
+from workshop.core import environment, processes, results
 from workshop.core.errors import WorkshopError
 from workshop.core.output import console, say
 from workshop.core.steps import Repository
@@ -43,7 +43,7 @@ def doctor(repository: Repository, report: bool) -> int:
             with out.status(check.__name__):
                 word, text = "ok", check(repository)
         except (WorkshopError, OSError) as error:
-            word, text = "not ok", str(error)
+            word, text = "not ok", environment.explained(str(error)) or str(error)
         lines.append(f"{word:<6} {check.__name__}: {text}")
         style = "green" if word == "ok" else "red"
         out.print(Text.assemble((lines[-1][:6], style), lines[-1][6:]), soft_wrap=True)
@@ -79,15 +79,9 @@ def disk(repository: Repository) -> str:
     """Write a file wherever the workshop writes."""
     places = [repository.state, repository.root / "steps", Path(tempfile.gettempdir())]
     for folder in places:
-        try:
-            folder.mkdir(exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=folder) as file:
-                file.write(b"written")
-        except OSError as error:
-            raise WorkshopError(
-                f"{folder} can't be written ({error.strerror}). Copy the workshop into "
-                "a folder of your own."
-            ) from None
+        folder.mkdir(exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder) as file:
+            file.write(b"written")
     free = shutil.disk_usage(repository.root).free / 1e6
     if free < DISK:
         raise WorkshopError(f"Only {free:.0f} MB are free. Make room for {DISK} MB.")
