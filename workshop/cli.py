@@ -32,17 +32,7 @@ app = typer.Typer(
 )
 
 
-StepNumber = Annotated[
-    int,
-    typer.Argument(metavar="N", help="The step's number."),
-]
-OfSolution = Annotated[
-    bool, typer.Option("--solution", help="The step's solution, not your app.")
-]
-YourStep = Annotated[
-    int | None,
-    typer.Argument(metavar="N", help="The step; else yours."),
-]
+StepNumber = Annotated[int, typer.Argument(metavar="N", help="The step's number.")]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")]
 Host = Annotated[
     str,
@@ -86,7 +76,12 @@ def demo(port: Port = PORT, host: Host = HOST) -> int:
 
 @app.command()
 def run(
-    step: StepNumber, solution: OfSolution = False, port: Port = PORT, host: Host = HOST
+    step: StepNumber,
+    solution: Annotated[
+        bool, typer.Option("--solution", help="The step's solution, not your app.")
+    ] = False,
+    port: Port = PORT,
+    host: Host = HOST,
 ) -> int:
     """Run a step's app: 2 servers, reloaded when you save."""
     from workshop.learner import serving
@@ -102,7 +97,6 @@ def run(
 @app.command()
 def check(
     step: StepNumber,
-    solution: OfSolution = False,
     todo: Annotated[
         str | None,
         typer.Option("--todo", metavar="N.k", help="Only this TODO, such as 5.3."),
@@ -112,18 +106,16 @@ def check(
     from workshop.learner import checking
 
     chosen = REPOSITORY.edited(step)
-    if not solution:
-        results.visit(REPOSITORY, chosen)
-    return checking.check(REPOSITORY, chosen, solution, todo)
+    results.visit(REPOSITORY, chosen)
+    return checking.check(REPOSITORY, chosen, todo)
 
 
 @app.command()
-def watch(step: YourStep = None) -> None:
+def watch(step: StepNumber) -> None:
     """Test a step's app again at each save, until Ctrl+C."""
     from workshop.learner import watching
 
-    number = results.here(REPOSITORY) if step is None else step
-    watching.watch(REPOSITORY, REPOSITORY.edited(number))
+    watching.watch(REPOSITORY, REPOSITORY.edited(step))
 
 
 @app.command()
@@ -141,7 +133,7 @@ def hint(
 
 @app.command()
 def diff(
-    step: YourStep = None,
+    step: StepNumber,
     other: Annotated[
         int | None, typer.Argument(metavar="M", help="Another step.")
     ] = None,
@@ -152,11 +144,10 @@ def diff(
     """Compare your app with its solution; with M, the solutions of two steps."""
     from workshop.learner import difference
 
-    number = results.here(REPOSITORY) if step is None else step
     if other is None:
-        difference.mine(REPOSITORY, REPOSITORY.edited(number), spoil)
+        difference.mine(REPOSITORY, REPOSITORY.edited(step), spoil)
     else:
-        steps = REPOSITORY.step(number), REPOSITORY.step(other)
+        steps = REPOSITORY.step(step), REPOSITORY.step(other)
         difference.between(REPOSITORY, *steps, spoil)
 
 

@@ -69,10 +69,11 @@ def test_check_runs_its_own_suite_first(
     workshop: RunWorkshop, small: Repository
 ) -> None:
     """Each earlier suite follows on a line of its own, with its red TODOs."""
-    done = workshop("check", "2", "--solution")
+    workshop("solve", "2")
+    done = workshop("check", "2")
     assert done.returncode == 0
-    assert done.stdout.startswith("Checking solutions/02_second\nok  2.1 Give more\n")
-    assert not (small.state / "results").exists()
+    assert done.stdout.startswith("Checking steps/02_second\nok  2.1 Give more\n")
+    workshop("reset", "2")
     write(small.root / "steps/02_second/app/answer.py", ANSWER)
     lines = workshop("check", "2").stdout.splitlines()
     assert lines[1:3] == ["red 2.1 Give more", "red 01_first: 1.1, 1.2"]

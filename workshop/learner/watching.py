@@ -47,7 +47,7 @@ def watch(repository: Repository, step: Step) -> None:
             checked = now
             try:
                 apps.require_files(repository, step)
-                checkup = Checkup(repository, step, app)
+                checkup = Checkup(repository, step)
             except WorkshopError as error:
                 say(out, f"\n{error}\nThe tests go on when this is put right.")
                 continue
