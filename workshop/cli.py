@@ -52,6 +52,8 @@ def main(arguments: Sequence[str]) -> int:
     Raises:
         WorkshopError: Something that the user can put right.
     """
+    if missing := environment.missing_packages(environment.REQUIREMENTS):
+        raise environment.damaged(missing[0])
     try:
         if not arguments:
             show_progress()

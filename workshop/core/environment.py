@@ -119,9 +119,8 @@ def main(arguments: Sequence[str]) -> int:
         wheelhouse, words = split_wheelhouse(arguments)
         requirements = ALL_REQUIREMENTS if set(words[:1]) & NEED_ALL else REQUIREMENTS
         inside = VENV.exists() and VENV.samefile(sys.prefix)
-        if missing := missing_packages(requirements):
-            if inside and is_complete(requirements):
-                raise damaged(missing[0])
+        ready = inside and is_complete(requirements)
+        if not ready and missing_packages(requirements):
             make_environment(requirements, wheelhouse)
             return start_over(str(python_of(VENV)), words)
         return run(words)
