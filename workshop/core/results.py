@@ -89,8 +89,7 @@ def visit(repository: Repository, step: Step) -> None:
 
 def here(repository: Repository) -> int:
     """Return the number of the step that the learner was at last, at first 0."""
-    number = read(repository.state / "here.json").get("step")
-    return number if isinstance(number, int) else 0
+    return int(read(repository.state / "here.json").get("step", 0))
 
 
 def red_todo(repository: Repository, step: Step) -> str | None:
@@ -110,8 +109,7 @@ def next_hint_level(repository: Repository, todo_id: str, levels: int) -> int:
     """
     path = repository.state / "hints.json"
     shown = read(path)
-    seen = shown.get(todo_id)
-    level = min(levels, (seen if isinstance(seen, int) else 0) + 1)
+    level = min(levels, int(shown.get(todo_id, 0)) + 1)
     write(path, {**shown, todo_id: level})
     return level
 

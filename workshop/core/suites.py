@@ -63,7 +63,7 @@ class SuiteRun:
         self,
         repository: Repository,
         suites: Sequence[Path],
-        app: Path | None,
+        app: Path,
         name: str,
         todo: str | None = None,
         first_failure: bool = False,
@@ -76,7 +76,7 @@ class SuiteRun:
         Args:
             repository: The workshop.
             suites: The folders of tests, in the order to run them.
-            app: The app's folder, or None for tests that need no app.
+            app: The app's folder.
             name: What the log and the report are called. No other run may have it now.
             todo: The id of the only TODO to test, or None for all.
             first_failure: Whether to end with the first test that fails.
