@@ -357,7 +357,7 @@ def red_todo() -> str:
     Raises:
         WorkshopError: There is none.
     """
-    # Step 00 has nothing to edit, so whoever is there gets a hint for step 01.
+    # Step 00 has nothing to edit, so the first hint belongs to step 01.
     step = REPOSITORY.edited(max(1, results.here(REPOSITORY)))
     todo = results.red_todo(REPOSITORY, step)
     if todo is None:
