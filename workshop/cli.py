@@ -136,8 +136,11 @@ def hint(
 @app.command()
 def diff(
     step: StepNumber,
-    other: Annotated[
-        int | None, typer.Argument(metavar="M", help="Another step.")
+    others: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[M] [FILE]", help="Another step, or one file, or both."
+        ),
     ] = None,
     spoil: Annotated[
         bool, typer.Option("--spoil", help="Even before the step is green.")
@@ -146,11 +149,16 @@ def diff(
     """Compare your app with its solution; with M, the solutions of two steps."""
     from workshop.learner import difference
 
+    words = others or []
+    other = words.pop(0) if words and words[0].isdigit() else None
+    if len(words) > 1:
+        raise WorkshopError(f"Name one file, or none: not {' and '.join(words)}.")
+    file = words[0] if words else None
     if other is None:
-        difference.mine(REPOSITORY, REPOSITORY.edited(step), spoil)
+        difference.mine(REPOSITORY, REPOSITORY.edited(step), file, spoil)
     else:
-        steps = REPOSITORY.step(step), REPOSITORY.step(other)
-        difference.between(REPOSITORY, *steps, spoil)
+        steps = REPOSITORY.step(step), REPOSITORY.step(int(other))
+        difference.between(REPOSITORY, *steps, file, spoil)
 
 
 @app.command()

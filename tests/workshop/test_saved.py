@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -153,13 +154,27 @@ def test_a_write_that_fails_halfway(
 
 
 def test_diff(workshop: RunWorkshop, mine: Path) -> None:
-    """It shows the solution once the step is green, or with --spoil."""
+    """It shows the solution once the step is green, or with --spoil; or one file."""
     done = workshop("diff", "1")
     assert (done.returncode, done.stdout) == (2, "")
     assert "diff 1 --spoil" in done.stderr
     spoiled = workshop("diff", "1", "--spoil").stdout
     assert '-    return "mine"\n+    return "six times seven"\n' in spoiled
     assert "-notes = 1" in spoiled
+    for name in ("more.py", "app/notes/more.py", "steps/01_first/app/notes/more.py"):
+        one = workshop("diff", "1", name, "--spoil").stdout
+        assert "-notes = 1" in one
+        assert "mine" not in one
+    assert "app/answer.py" in workshop("diff", "1", "no.py", "--spoil").stderr
+
+
+def test_diff_after_solve(workshop: RunWorkshop, mine: Path) -> None:
+    """The app is its solution then, so the learner's own code is compared."""
+    name = workshop("solve", "1").stdout.split("restore ")[1].split()[0]
+    shown = workshop("diff", "1", "--spoil").stdout
+    assert shown.startswith("steps/01_first is the same as its solution.\n")
+    assert f"--- .workshop/saved/{name}/01_first/app/answer.py" in shown
+    assert '-    return "mine"\n+    return "six times seven"\n' in shown
 
 
 def test_diff_between_steps(workshop: RunWorkshop) -> None:
@@ -170,6 +185,24 @@ def test_diff_between_steps(workshop: RunWorkshop) -> None:
     shown = workshop("diff", "1", "2", "--spoil").stdout
     assert "+++ solutions/02_second/app/more.py" in shown
     assert "answer.py" not in shown
-    workshop("solve", "1")
-    shown = workshop("diff", "1", "--spoil").stdout
-    assert shown == "steps/01_first and solutions/01_first have the same files.\n"
+    shown = workshop("diff", "1", "2", "server.py", "--spoil").stdout
+    assert (
+        shown == "solutions/01_first and solutions/02_second have the same server.py.\n"
+    )
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a terminal of POSIX")
+def test_diff_on_a_terminal_uses_a_pager(small: Repository, mine: Path) -> None:
+    """The pager is the one of the environment."""
+    paged = small.root / "paged.txt"
+    ours, theirs = os.openpty()
+    subprocess.run(
+        [sys.executable, str(small.root / "workshop"), "diff", "1", "--spoil"],
+        stdin=theirs,
+        stdout=theirs,
+        env={**os.environ, "TERM": "xterm", "PAGER": f"cat > '{paged}'"},
+        check=True,
+    )
+    os.close(theirs)
+    os.close(ours)
+    assert "six times seven" in paged.read_text()
