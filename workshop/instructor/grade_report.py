@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from io import StringIO
+from datetime import datetime
+from html import escape
 from pathlib import Path
 from textwrap import shorten
 
@@ -17,8 +18,6 @@ from workshop.core.output import say
 from workshop.core.steps import Step
 from workshop.instructor.grading import UNTROUBLED, Cell, Copy, Mark
 
-PAGE_WIDTH = 160
-"""Characters. The table of all steps and a name fit into that."""
 SUMMARY = 240
 """Characters of an explanation that stand beside a name."""
 WARNING = """\
@@ -83,26 +82,106 @@ def best_line(cell: Cell) -> str:
 
 
 def write_page(path: Path, copies: Sequence[Copy], steps: Sequence[Step]) -> None:
-    """Write a page for the browser: what `show` prints, and every message.
+    """Write the page.
 
     Raises:
         WorkshopError: The system refuses that.
     """
-    page = Console(record=True, file=StringIO(), width=PAGE_WIDTH, highlight=False)
-    show(copies, steps, page)
-    for copy in copies:
-        say(page, f"\n{copy.name}, {copy.score} green")
-        todos: dict[Cell, list[str]] = {}
-        for todo, cell in copy.cells.items():
-            if (
-                cell.mark not in UNTROUBLED
-            ):  # An app that doesn't start says so for each.
-                todos.setdefault(cell, []).append(todo)
-        for cell, ids in todos.items():
-            say(page, f"\n{', '.join(ids)}: {cell.mark.meaning}\n{cell.message}")
     try:
-        page.save_html(str(path))
+        path.write_text(page(copies, steps), encoding="utf-8")
     except OSError as error:
         raise WorkshopError(
             f"The page can't be written: {error}.\nName a file in a folder that exists."
         ) from None
+
+
+def page(copies: Sequence[Copy], steps: Sequence[Step]) -> str:
+    """Return the page, which is one file and needs neither a network nor scripts."""
+    groups = "".join(
+        f'<th colspan="{len(step.todos)}">{step.number:02}</th>' for step in steps
+    )
+    titles = "".join(
+        f'<th><span class="title">{todo.id} {escape(todo.title)}</span></th>'
+        for step in steps
+        for todo in step.todos
+    )
+    totals = "".join(f"<td>{total}</td>" for total in totals_of(copies).values())
+    rows = "\n".join(
+        f'<tr><th class="who"><a href="#copy-{number}">{escape(copy.name)}</a></th>'
+        f"<td>{copy.green}</td>{''.join(map(html_of, copy.cells.values()))}</tr>"
+        for number, copy in enumerate(copies)
+    )
+    key = "".join(f"<tr>{html_of(Cell(m))}<td>{m.meaning}</td></tr>" for m in Mark)
+    messages = "\n".join(details(f"copy-{n}", copy) for n, copy in enumerate(copies))
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>The room</title>
+<style>{STYLE}</style>
+</head>
+<body>
+<h1>The room</h1>
+<p>{datetime.now():%d %B %Y, %H:%M}</p>
+<div class="wide" tabindex="0"><table>
+<tr><th class="who" rowspan="2">attendee</th><th rowspan="2">green</th>{groups}</tr>
+<tr>{titles}</tr>
+<tr class="totals"><th class="who">green in</th><td></td>{totals}</tr>
+{rows}
+</table></div>
+<table class="key">{key}</table>
+<h2>Messages</h2>
+{messages}
+</body>
+</html>
+"""
+
+
+def html_of(cell: Cell) -> str:
+    """Return a cell of the page's table."""
+    mark = cell.mark
+    return f'<td class="{mark.style}" title="{mark.meaning}">{mark.sign}</td>'
+
+
+def details(anchor: str, copy: Copy) -> str:
+    """Return the part of the page with all messages about one copy."""
+    where = "not stuck"
+    if copy.stuck:
+        todo, cell = copy.stuck
+        where = f"stuck at {todo}: {summary(cell)}"
+    todos: dict[tuple[str, str], list[str]] = {}
+    for todo, cell in copy.cells.items():
+        if cell.mark not in UNTROUBLED:  # An app that doesn't start says so for each.
+            todos.setdefault((cell.mark.meaning, cell.message), []).append(todo)
+    messages = "".join(
+        f"<h3>{', '.join(ids)}: {meaning}</h3><pre>{escape(message)}</pre>"
+        for (meaning, message), ids in todos.items()
+    )
+    # A link to something inside it opens it.
+    return (
+        f"<details><summary><b>{escape(copy.name)}</b>, {copy.score} green, "
+        f"{escape(where)}</summary>"
+        f'<div id="{anchor}">{messages}</div></details>'
+    )
+
+
+STYLE = """
+:root { color-scheme: light dark; font: 1rem/1.4 system-ui, sans-serif }
+body { margin: 1rem; overflow-wrap: anywhere }
+.wide { overflow-x: auto }
+table { border-collapse: collapse }
+th, td { border: 1px solid #8886; padding: .2rem .4rem; text-align: center;
+  overflow-wrap: normal; vertical-align: bottom }
+.who { position: sticky; left: 0; background: Canvas; text-align: left;
+  font-weight: normal; min-width: 6rem; max-width: 12rem; overflow-wrap: anywhere }
+.title { writing-mode: vertical-rl; transform: rotate(180deg); font-weight: normal;
+  max-height: 17rem; text-align: left; line-height: 1.2 }
+.totals { font-weight: bold }
+.green { background: #2a75 } .red { background: #e448 } .yellow { background: #db17 }
+.magenta { background: #a4e6 } .dim { color: #888 }
+.key { margin: 1rem 0 } .key td { text-align: left; border: 0; padding: .1rem .5rem }
+pre { white-space: pre-wrap; background: #8882; padding: .5rem; font-size: .85rem }
+h3 { font-size: 1rem } details { margin: .5rem 0 } summary { cursor: pointer }
+details > div { scroll-margin: 6rem }
+"""

@@ -44,7 +44,7 @@ class Mark(Enum):
     UNGRADED = "-", "not graded", "dim"
 
     def __init__(self, sign: str, meaning: str, style: str) -> None:
-        """Name the parts. The style is one of rich."""
+        """Name the parts. The style is one of rich, and a class on the page."""
         self.sign = sign
         self.meaning = meaning
         self.style = style
