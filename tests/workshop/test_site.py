@@ -17,6 +17,7 @@ from workshop.core.steps import Repository
 from workshop.site import diagrams
 
 STEPS = [f"steps/{step.name}/README.html" for step in Repository(ROOT).steps()]
+BROWSER = next(filter(None, map(shutil.which, diagrams.CHROMIUM)), None)
 LESSON = "steps/01_shared_queue/README.md"
 
 
@@ -71,6 +72,21 @@ def test_pages_follow_the_steps(site: Path) -> None:
     assert order[1 : len(STEPS) + 1] == STEPS
     pages = {page.relative_to(site).as_posix() for page in site.rglob("*.html")}
     assert pages == {*order, "index.html", "search.html"}
+
+
+def test_notes_of_the_instructor_are_apart(site: Path) -> None:
+    """In the menu they are a single line, after the lessons."""
+    menu = read(site / "index.html").select(".sidebar-tree li.toctree-l1 > a")
+    titles = [link.get_text() for link in menu]
+    assert titles[len(STEPS) :] == [
+        "Glossary",
+        "Where the promises come from",
+        "Benchmarks",
+        "Contributing",
+        "For the instructor",
+    ]
+    notes = read(site / "workshop/site/instructor.html").select("article li a")
+    assert len(notes) == len(STEPS) + 1
 
 
 def test_no_page_needs_a_network(site: Path) -> None:

@@ -37,7 +37,7 @@ def mine(repository: Repository, step: Step, file: str | None, spoil: bool) -> N
         require_green(repository, [step], f"diff {step.number}")
     ours, theirs = repository.starter(step), repository.solution(step)
     copies = [copy for copy in saved.copies(repository) if copy.step == step.name]
-    if copies and saved.contents(ours) == saved.contents(theirs):
+    if copies and results.fingerprint(ours) == results.fingerprint(theirs):
         say(console(), f"steps/{step.name} is the same as its solution.")
         say(console(), f"This compares your latest copy of it, {copies[-1].name}.")
         ours = copies[-1].folder
