@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +14,7 @@ from workshop.core import apps, environment, processes, results
 from workshop.core.errors import WorkshopError
 from workshop.core.output import console, say
 from workshop.core.steps import Repository
-from workshop.instructor.schedule import Row
+from workshop.instructor.schedule import Row, own_break, time_of_day
 from workshop.learner.serving import HOST, PORT
 
 if TYPE_CHECKING:
@@ -34,53 +32,7 @@ app = typer.Typer(
 )
 
 
-def step_number(text: str) -> int:
-    """Return the number of a step, or raise BadParameter with an example."""
-    try:
-        return int(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} isn't a step number, such as 1") from None
-
-
-def time_of_day(text: str) -> int:
-    """Read a time of day such as 09:00.
-
-    Returns:
-        Minutes since midnight.
-
-    Raises:
-        BadParameter: It isn't a time of day.
-    """
-    found = re.fullmatch(r"([01]?[0-9]|2[0-3]):([0-5][0-9])", text)
-    if found is None:
-        raise typer.BadParameter(f"{text!r} isn't a time of day such as 09:00")
-    return int(found[1]) * 60 + int(found[2])
-
-
-def own_break(text: str) -> Row:
-    """Read a break such as 10:30+15.
-
-    Raises:
-        BadParameter: It isn't a break.
-    """
-    begin, plus, minutes = text.partition("+")
-    if not plus or not re.fullmatch(r"[1-9][0-9]{0,2}", minutes):
-        raise typer.BadParameter(f"{text!r} isn't a time and minutes such as 10:30+15")
-    start = time_of_day(begin)
-    return Row(start, start + int(minutes), "Break")
-
-
-StepNumber = Annotated[
-    int,
-    typer.Argument(metavar="N", help="The step's number.", parser=step_number),
-]
-OfSolution = Annotated[
-    bool, typer.Option("--solution", help="The step's solution, not your app.")
-]
-YourStep = Annotated[
-    int | None,
-    typer.Argument(metavar="N", help="The step; else yours.", parser=step_number),
-]
+StepNumber = Annotated[int, typer.Argument(metavar="N", help="The step's number.")]
 Port = Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")]
 Host = Annotated[
     str,
@@ -100,6 +52,8 @@ def main(arguments: Sequence[str]) -> int:
     Raises:
         WorkshopError: Something that the user can put right.
     """
+    if missing := environment.missing_packages(environment.REQUIREMENTS):
+        raise environment.damaged(missing[0])
     try:
         if not arguments:
             show_progress()
@@ -109,33 +63,9 @@ def main(arguments: Sequence[str]) -> int:
         raise WorkshopError(
             f"{error.format_message()}\nTo see what there is: {PROGRAM} --help"
         ) from None
-    except OSError as error:
-        if reason := why_not_written(error):
-            raise WorkshopError(reason) from None
-        raise
     if status == environment.INTERRUPTED:
         print("Stopped.", file=sys.stderr)
     return int(status or 0)
-
-
-def why_not_written(error: OSError) -> str | None:
-    """Return what is wrong with the disk and what to do, or None if it isn't that."""
-    path = error.filename or REPOSITORY.state
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return (
-            f"The disk is full, so {path} couldn't be written.\n"
-            "Make some room, and type the command again."
-        )
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return (
-            f"{path} can't be used ({error.strerror}). Does it belong to another user, "
-            "because a command was run with sudo?\n"
-            f'To make it yours: sudo chown -R "$USER" "{REPOSITORY.state}"\n'
-            f'If it is yours already: chmod -R u+w "{REPOSITORY.state}"'
-        )
-    if error.errno in (errno.EEXIST, errno.ENOTDIR):
-        return f"{path} isn't a folder, but the workshop needs one there. Rename it."
-    return None
 
 
 @app.command()
@@ -143,18 +73,21 @@ def demo(port: Port = PORT, host: Host = HOST) -> int:
     """Run the finished system, and show what to try."""
     from workshop.learner import serving
 
-    require_packages()
     return serving.demo(REPOSITORY, port, host)
 
 
 @app.command()
 def run(
-    step: StepNumber, solution: OfSolution = False, port: Port = PORT, host: Host = HOST
+    step: StepNumber,
+    solution: Annotated[
+        bool, typer.Option("--solution", help="The step's solution, not your app.")
+    ] = False,
+    port: Port = PORT,
+    host: Host = HOST,
 ) -> int:
     """Run a step's app: 2 servers, reloaded when you save."""
     from workshop.learner import serving
 
-    require_packages()
     chosen = REPOSITORY.step(step)
     folder = REPOSITORY.solution(chosen) if solution else REPOSITORY.starter(chosen)
     if not solution:
@@ -166,7 +99,6 @@ def run(
 @app.command()
 def check(
     step: StepNumber,
-    solution: OfSolution = False,
     todo: Annotated[
         str | None,
         typer.Option("--todo", metavar="N.k", help="Only this TODO, such as 5.3."),
@@ -175,21 +107,17 @@ def check(
     """Test a step's app: its own suite, and the earlier ones."""
     from workshop.learner import checking
 
-    require_packages()
-    chosen = REPOSITORY.step(step)
-    if not solution:
-        results.visit(REPOSITORY, chosen)
-    return checking.check(REPOSITORY, chosen, solution, todo)
+    chosen = REPOSITORY.edited(step)
+    results.visit(REPOSITORY, chosen)
+    return checking.check(REPOSITORY, chosen, todo)
 
 
 @app.command()
-def watch(step: YourStep = None) -> None:
+def watch(step: StepNumber) -> None:
     """Test a step's app again at each save, until Ctrl+C."""
     from workshop.learner import watching
 
-    require_packages()
-    number = results.here(REPOSITORY) if step is None else step
-    watching.watch(REPOSITORY, number)
+    watching.watch(REPOSITORY, REPOSITORY.edited(step))
 
 
 @app.command()
@@ -207,7 +135,7 @@ def hint(
 
 @app.command()
 def diff(
-    step: YourStep = None,
+    step: StepNumber,
     others: Annotated[
         list[str] | None,
         typer.Argument(
@@ -221,28 +149,28 @@ def diff(
     """Compare your app with its solution; with M, the solutions of two steps."""
     from workshop.learner import difference
 
-    chosen = REPOSITORY.step(results.here(REPOSITORY) if step is None else step)
     words = others or []
     other = words.pop(0) if words and words[0].isdigit() else None
     if len(words) > 1:
         raise WorkshopError(f"Name one file, or none: not {' and '.join(words)}.")
     file = words[0] if words else None
     if other is None:
-        difference.mine(REPOSITORY, chosen, file, spoil)
+        difference.mine(REPOSITORY, REPOSITORY.edited(step), file, spoil)
     else:
-        after = REPOSITORY.step(int(other))
-        difference.between(REPOSITORY, chosen, after, file, spoil)
+        steps = REPOSITORY.step(step), REPOSITORY.step(int(other))
+        difference.between(REPOSITORY, *steps, file, spoil)
 
 
 @app.command()
-def reset(number: StepNumber) -> None:
+def reset(step: StepNumber) -> None:
     """Go to the start of a step, whatever was done before; your files are kept."""
     from workshop.learner import saved
 
-    step, copy = saved.reset(REPOSITORY, number)
-    results.visit(REPOSITORY, step)
-    say_replaced(copy, f"Step {step.number:02} is as it was at the start")
-    say(console(), f"Read steps/{step.name}/README.md")
+    chosen = REPOSITORY.edited(step)
+    copy = saved.reset(REPOSITORY, chosen)
+    results.visit(REPOSITORY, chosen)
+    say_replaced(copy, f"Step {chosen.number:02} is as it was at the start")
+    say(console(), f"Read steps/{chosen.name}/README.md")
 
 
 @app.command()
@@ -250,7 +178,7 @@ def solve(step: StepNumber) -> None:
     """Make a step the same as its solution; your files are kept."""
     from workshop.learner import saved
 
-    chosen = REPOSITORY.step(step)
+    chosen = REPOSITORY.edited(step)
     copy = saved.solve(REPOSITORY, chosen)
     results.visit(REPOSITORY, chosen)
     say_replaced(copy, f"Step {chosen.number:02} is the same as its solution")
@@ -262,15 +190,10 @@ def restore(
     name: Annotated[
         str | None, typer.Argument(metavar="COPY", help="Its name; else the latest.")
     ] = None,
-    show: Annotated[bool, typer.Option("--list", help="Show every copy.")] = False,
 ) -> None:
     """Bring back the files that reset, solve or restore has replaced."""
     from workshop.learner import saved
 
-    if show:
-        for copy in saved.copies(REPOSITORY):
-            say(console(), f"{copy.name}  {copy.step}")
-        return
     copy, replaced = saved.restore(REPOSITORY, name)
     say_replaced(replaced, f"steps/{copy.step} is as it was in the copy {copy.name}")
     say(console(), f"Type next: {PROGRAM} check {int(copy.step[:2])}")
@@ -280,11 +203,10 @@ def restore(
 def verify(
     step: Annotated[
         int | None,
-        typer.Argument(metavar="N", help="Only this step.", parser=step_number),
+        typer.Argument(metavar="N", help="Only this step."),
     ] = None,
 ) -> int:
     """Run every test there is: the proofs of the steps, and the runner's own."""
-    require_packages()
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     # More at a time than two cores can run, because tests often wait.
     command += ["-n", "6", "tests/proofs"]
@@ -307,7 +229,6 @@ def site(
 
     from workshop.site import building
 
-    require_packages()
     address = building.build(REPOSITORY).as_uri()
     say(console(), f"You can read the lessons offline at\n{address}")
     if show and not webbrowser.open(address):
@@ -382,7 +303,6 @@ def grade(
             "--step",
             metavar="N",
             help="Only this step; again for more.",
-            parser=step_number,
         ),
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Copies at a time.")] = 2,
@@ -396,13 +316,7 @@ def grade(
     """For the instructor: test many copies. Their code runs with your rights."""
     from workshop.instructor import grade_report, grading
 
-    require_packages()
-    steps = [REPOSITORY.step(number) for number in sorted(set(numbers or []))]
-    for step in steps:
-        if not step.todos:
-            raise WorkshopError(
-                f"Step {step.number:02} has no TODOs, so there is nothing to grade."
-            )
+    steps = [REPOSITORY.edited(number) for number in sorted(set(numbers or []))]
     steps = steps or [step for step in REPOSITORY.steps() if step.todos]
     copies = grading.copies_of(paths, steps)
     if html:  # Now as well, to find out before a long run if that is possible.
@@ -422,15 +336,13 @@ def show_progress() -> None:
     open_steps = []
     for step in REPOSITORY.steps():
         standing = results.standing(REPOSITORY, step)
-        style = {"green": "green", "read": "green"}.get(standing.text.split(",")[0])
-        if standing.text.startswith("red"):
-            style = "red"
+        red = "red" if standing.text.startswith("red") else None
         table.add_row(
             f"{step.number:02}",
             step.title,
             str(step.minutes),
             standing.text,
-            style=style,
+            style="green" if standing.done else red,
         )
         if not standing.done:
             open_steps.append((step, standing))
@@ -453,11 +365,8 @@ def red_todo() -> str:
     Raises:
         WorkshopError: There is none.
     """
-    here = results.here(REPOSITORY)
-    # A step that has nothing to edit is followed by one that has.
-    step = next((s for s in REPOSITORY.steps()[here:] if s.todos), None)
-    if step is None:
-        raise WorkshopError(f"Which TODO? Type its id: {PROGRAM} hint N.k")
+    # Step 00 has nothing to edit, so the first hint belongs to step 01.
+    step = REPOSITORY.edited(max(1, results.here(REPOSITORY)))
     todo = results.red_todo(REPOSITORY, step)
     if todo is None:
         raise WorkshopError(
@@ -476,9 +385,3 @@ def say_replaced(copy: Copy | None, what: str) -> None:
     where = copy.folder.relative_to(REPOSITORY.root).as_posix()
     say(out, f"{what}. The files that were there are in\n{where}")
     say(out, f"To bring them back: {PROGRAM} restore {copy.name}")
-
-
-def require_packages() -> None:
-    """Raise WorkshopError if an installed package isn't as pinned."""
-    if missing := environment.missing_packages():
-        raise environment.damaged(missing[0])

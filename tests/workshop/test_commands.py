@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.workshop.conftest import ANSWER, ANSWERED, LIMIT, RunWorkshop, write
+from tests.workshop.conftest import ANSWER, ANSWERED, LIMIT, Running, RunWorkshop, write
 from workshop.core.steps import Repository
 
 HALF = ANSWERED.replace("six times seven", "mine")
@@ -70,10 +69,11 @@ def test_check_runs_its_own_suite_first(
     workshop: RunWorkshop, small: Repository
 ) -> None:
     """Each earlier suite follows on a line of its own, with its red TODOs."""
-    done = workshop("check", "2", "--solution")
+    workshop("solve", "2")
+    done = workshop("check", "2")
     assert done.returncode == 0
-    assert done.stdout.startswith("Checking solutions/02_second\nok  2.1 Give more\n")
-    assert not (small.state / "results").exists()
+    assert done.stdout.startswith("Checking steps/02_second\nok  2.1 Give more\n")
+    workshop("reset", "2")
     write(small.root / "steps/02_second/app/answer.py", ANSWER)
     lines = workshop("check", "2").stdout.splitlines()
     assert lines[1:3] == ["red 2.1 Give more", "red 01_first: 1.1, 1.2"]
@@ -112,9 +112,11 @@ def test_a_missing_file_is_named(workshop: RunWorkshop, small: Repository) -> No
     assert workshop("run", "0").stderr.startswith("steps/00_start/server.py is missing")
 
 
-@pytest.mark.skipif(os.name != "posix", reason="a terminal of POSIX")
 def test_check_on_a_terminal_shows_what_is_running(
-    small: Repository, tmp_path: Path
+    small: Repository,
+    started: Callable[..., Running],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The last line names the test and how many are left; it swallows no other line."""
     suite = small.root / "tests/01_first/test_it.py"
@@ -125,61 +127,43 @@ def test_check_on_a_terminal_shows_what_is_running(
     while not seen.exists(): time.sleep(0.01)
     assert call"""
     write(suite, suite.read_text().replace("    assert call", wait))
-    ours, theirs = os.openpty()
-    process = subprocess.Popen(
-        [sys.executable, str(small.root / "workshop"), "check", "1"],
-        stdout=theirs,
-        env={**os.environ, "TERM": "xterm"},
-    )
-    os.close(theirs)
-    seen = b""
-    with suppress(OSError):  # Linux ends the other side of a terminal like this
-        while part := os.read(ours, 4096):
-            seen += part
-            for name in re.findall(rb"test_\w+(?= \(\d left)", seen):
-                (tmp_path / name.decode()).touch()
-    os.close(ours)
-    assert process.wait(LIMIT) == 1
-    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode())
-    assert "test_answer (2 left)" in text
-    assert "test_question (1 left)" in text
-    lines = [line.rpartition("\r")[2] for line in text.split("\r\n")]
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes it for a terminal then
+    monkeypatch.setenv("TERM", "xterm")
+    check = started("check", "1")
+    for name, left in (("test_answer", 2), ("test_question", 1)):
+        check.says(f"{name} ({left} left)")
+        (tmp_path / name).touch()
+    assert check.process.wait(LIMIT) == 1
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", check.log.read_bytes().decode())
+    lines = [line.rpartition("\r")[2] for line in text.split("\n")]
     assert "red 1.1 Give the answer" in lines
     assert "red 1.2 Ask the [question]" in lines
 
 
-def test_checks_and_a_pytest_beside_each_other(
-    workshop: RunWorkshop, small: Repository, tmp_path: Path
+def test_checks_beside_each_other(
+    workshop: RunWorkshop,
+    small: Repository,
+    started: Callable[..., Running],
+    tmp_path: Path,
 ) -> None:
-    """Two checks of one step and a plain pytest don't disturb each other."""
+    """Two checks of one step don't disturb each other."""
     save(small)
     suite = small.root / "tests/01_first/test_it.py"
-    # The first test waits until all three have begun with it.
+    # The first test waits until both have begun with it.
     meet = f"""
     import os, pathlib, time
     folder = pathlib.Path({str(tmp_path)!r})
     (folder / f"at-{{os.getpid()}}").touch()
-    while len(list(folder.glob("at-*"))) < 3: time.sleep(0.01)
+    while len(list(folder.glob("at-*"))) < 2: time.sleep(0.01)
     assert call"""
     write(suite, suite.read_text().replace("    assert call", meet, 1))
-    check = [str(small.root / "workshop"), "check", "1"]
-    plain = ["-m", "pytest", "-q", "tests/01_first", "--app", "steps/01_first"]
-    plain += ["--report", str(tmp_path / "plain.jsonl")]
-    running = [
-        subprocess.Popen(
-            [sys.executable, *command],
-            cwd=small.root,
-            stdout=subprocess.PIPE,
-            encoding="utf-8",
-        )
-        for command in (check, check, plain)
-    ]
-    said = [process.communicate(timeout=LIMIT)[0] for process in running]
-    assert [process.returncode for process in running] == [0, 0, 0], said
-    assert [text.count("Green: 2 tests passed") for text in said] == [1, 1, 0]
+    checks = [started("check", "1") for _ in range(2)]
+    for check in checks:
+        assert check.process.wait(LIMIT) == 0
+        check.says("Green: 2 tests passed")
     # A later check removes their files.
     workshop("check", "2")
-    assert [p.name for p in small.state.glob("check-01-*")] == []
+    assert not [*small.state.glob("check-01-*")]
 
 
 @pytest.mark.parametrize(
@@ -228,13 +212,22 @@ def test_check_of_a_todo_without_a_test_is_red(
             "check 7",
             "There is no step 7. The steps are: 00_start, 01_first, 02_second.",
         ),
-        ("reset 0", "Step 00 has nothing to edit."),
-        ("solve 0", "Step 00 has nothing to solve."),
         ("hint 1.9", "There is no TODO 1.9. There are: 1.1, 1.2."),
         ("chek 1", "To see what there is: python3 -m workshop --help"),
         ("check", "To see what there is: python3 -m workshop --help"),
         ("check one", "To see what there is: python3 -m workshop --help"),
         ("run 1 --port 70000", "To see what there is: python3 -m workshop --help"),
+        (
+            "run 1 --port 20001 --host 192.0.2.1",
+            "an address of this machine with --host",
+        ),
+        ("grade nowhere", "There is no "),
+        ("grade . --step=0", "Step 00 has nothing to edit."),
+        ("grade . --html=no/where", "The page can't be written"),
+        ("schedule --start=nine", "'nine' does not match format"),
+        ("schedule --break=10:30", "isn't a time and minutes such as 10:30+15"),
+        ("schedule --break=8:00+5", "because the workshop takes from 09:00 to"),
+        ("schedule --break=9:10+60 --break=9:30+5", "another break isn't over by then"),
     ],
 )
 def test_a_wrong_command_line(workshop: RunWorkshop, command: str, said: str) -> None:

@@ -21,7 +21,6 @@ from tests.workshop.conftest import (
     ANSWER,
     ANSWERED,
     LIMIT,
-    ROOT,
     SERVER,
     RunWorkshop,
     make_small,
@@ -29,6 +28,7 @@ from tests.workshop.conftest import (
 )
 from workshop.core import processes
 from workshop.core.steps import Repository
+from workshop.core.suites import BOTH_COME_UP
 
 SLEEPER = """
 import subprocess, sys, time
@@ -40,7 +40,7 @@ def sleeper():
 HALF = ANSWER.replace("# TODO 1.1: give the answer\n    return 0", "return 42")
 SLEEP = "import time\n    time.sleep(3600)\n    "
 HANG = ANSWERED.replace('return "six', f'{SLEEP}return "six')
-NO_START = "raise AssertionError('expected: both servers come up')\n"
+NO_START = f"raise AssertionError({BOTH_COME_UP!r})\n"
 ANSWERS = {
     "hang": (HANG, "+T."),
     "green": (ANSWERED, "++."),
@@ -203,25 +203,6 @@ def test_interrupt(small: Repository, tmp_path: Path) -> None:
     assert 'title="not graded"' in (tmp_path / "page.html").read_text("utf-8")
 
 
-def test_our_own_tests_explain(tmp_path: Path) -> None:
-    """A real app that doesn't start is recognized, and the line is named."""
-    step = tmp_path / "copy" / "01_shared_queue"
-    shutil.copytree(ROOT / "solutions" / step.name, step)
-    with (step / "saje" / "creator.py").open("a") as file:
-        file.write("\nclass:\n")
-    command = [sys.executable, str(ROOT / "workshop"), "grade", "--step=1"]
-    done = subprocess.run(
-        [*command, str(step.parent)],
-        capture_output=True,
-        encoding="utf-8",
-        timeout=LIMIT,
-    )
-    assert done.returncode == 0
-    assert signs_in(done.stdout) == {"copy": "SS"}
-    stuck = "copy is stuck at 1.1 (the app doesn't start): saje/creator.py, line"
-    assert stuck in done.stdout
-
-
 def test_handin(workshop: RunWorkshop, small: Repository) -> None:
     """The zip has the attendee's name and what `grade` needs, and nothing else."""
     write(small.root / "steps/01_first/app/answer.py", ANSWERED)
@@ -240,20 +221,3 @@ def test_handin(workshop: RunWorkshop, small: Repository) -> None:
     assert not [name for name in names if name.endswith((".pyc", ".jsonl"))]
     graded = workshop("grade", "--step=1", str(file))
     assert signs_in(graded.stdout) == {"Ada Lovelace": "++"}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["nowhere"], "There is no "),
-        ([".", "--step=0"], "Step 00 has no TODOs, so there is nothing to grade."),
-        ([".", "--html=no/where"], "The page can't be written"),
-    ],
-)
-def test_wrong_command_lines(
-    workshop: RunWorkshop, arguments: list[str], words: str
-) -> None:
-    """They are refused before anything runs."""
-    done = workshop("grade", *arguments)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert words in done.stderr

@@ -6,12 +6,13 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.workshop import kills
-from tests.workshop.conftest import ANSWER, ANSWERED, RunWorkshop, write
+from tests.workshop.conftest import ANSWER, ANSWERED, SERVER, RunWorkshop, write
+from workshop.core.apps import contents
 from workshop.core.steps import Repository
 from workshop.learner import saved
 
@@ -34,7 +35,7 @@ def test_reset_makes_the_starter_and_keeps_the_files(
     workshop: RunWorkshop, small: Repository, mine: Path
 ) -> None:
     """The step is as at its start, and all files are in the folder that it names."""
-    before = saved.contents(mine)
+    before = contents(mine)
     workshop("check", "1")
     done = workshop("reset", "1")
     assert done.returncode == 0
@@ -43,7 +44,7 @@ def test_reset_makes_the_starter_and_keeps_the_files(
     assert not (mine / "app/notes/more.py").exists()
     assert (mine / "jobs.jsonl").exists()
     assert (mine / "step.toml").exists()
-    assert saved.contents(small.root / done.stdout.splitlines()[1]) == before
+    assert contents(small.root / done.stdout.splitlines()[1]) == before
     assert "not started" in workshop().stdout.splitlines()[2]
     assert workshop().stdout.endswith("Type next:  python3 -m workshop run 1\n")
     # The second time, there is nothing to do and nothing to keep.
@@ -51,22 +52,22 @@ def test_reset_makes_the_starter_and_keeps_the_files(
     assert len(saved.copies(small)) == 1
 
 
-def test_restore_brings_files_back(workshop: RunWorkshop, mine: Path) -> None:
+def test_restore_brings_files_back(
+    workshop: RunWorkshop, small: Repository, mine: Path
+) -> None:
     """It takes the latest copy, or one by its name, and keeps what it replaces."""
     assert "There is no copy yet" in workshop("restore").stderr
-    before = saved.contents(mine)
+    before = contents(mine)
     workshop("reset", "1")
-    [listed] = workshop("restore", "--list").stdout.splitlines()
-    name, step = listed.split()
-    assert step == "01_first"
+    [copy] = saved.copies(small)
     assert workshop("solve", "1").returncode == 0
     assert workshop("check", "1").returncode == 0
-    assert workshop("restore", name).returncode == 0
-    assert saved.contents(mine) == before
+    assert workshop("restore", copy.name).returncode == 0
+    assert contents(mine) == before
     workshop("restore")
     assert (mine / "app/answer.py").read_text() == ANSWERED
-    assert len(workshop("restore", "--list").stdout.splitlines()) == 4
-    assert "restore --list" in workshop("restore", "of_this_name").stderr
+    assert len(saved.copies(small)) == 4
+    assert "All copies are in" in workshop("restore", "of_this_name").stderr
 
 
 def test_a_changed_solution_changes_nothing(
@@ -74,68 +75,73 @@ def test_a_changed_solution_changes_nothing(
 ) -> None:
     """A starter that can't be made for certain isn't made at all."""
     write(small.root / "solutions/01_first/app/answer.py", ANSWERED + "\nmore = 1\n")
-    before = saved.contents(mine)
+    before = contents(mine)
     done = workshop("reset", "1")
     assert done.returncode == 2
     assert "solutions/starters.json" in done.stderr
-    assert saved.contents(mine) == before
+    assert contents(mine) == before
     assert saved.copies(small) == []
 
 
-@pytest.mark.parametrize("with_git", [True, False])
-def test_a_folder_that_was_deleted(
-    workshop: RunWorkshop, small: Repository, mine: Path, with_git: bool
-) -> None:
-    """Every command says so, and reset brings back all of it, with the help of git."""
-    before = {path: path.read_bytes() for path in mine.glob("[Rs]*[dl]")}
-    if with_git:
-        git = ["git", "-c", "user.name=a", "-c", "user.email=b"]
-        for command in ("init", "add .", "commit -m all"):
-            subprocess.run([*git, *command.split()], cwd=small.root, check=True)
-    shutil.rmtree(mine)
-    for command in ("", "check 1", "run 2", "hint", "diff 1", "solve 1", "watch 1"):
-        done = workshop(*command.split())
-        assert done.returncode == 2
-        assert done.stderr == (
-            "The folder steps/01_first is missing. "
-            "To bring it back: python3 -m workshop reset 1\n"
-        )
-    done = workshop("reset", "1")
+def test_what_was_deleted(workshop: RunWorkshop, mine: Path) -> None:
+    """Reset brings back a file of the app, and git the rest, as each command says."""
+    (mine / "app/answer.py").unlink()
+    assert workshop("reset", "1").returncode == 0
     assert (mine / "app/answer.py").read_text() == ANSWER
-    assert saved.copies(small) == []
-    if with_git:
-        assert done.returncode == 0
-        assert all((path.read_bytes() == before[path]) for path in before)
-        for file in ("step.toml", "app/answer.py"):
-            (mine / file).unlink()
-            assert f"steps/01_first/{file} is missing." in workshop("check", "1").stderr
-            assert workshop("reset", "1").returncode == 0
-            assert (mine / file).exists()
-    else:
-        assert done.returncode == 2
-        assert "steps/01_first/README.md is missing" in done.stderr
-        assert "from a fresh download" in done.stderr
+    (mine / "step.toml").unlink()
+    assert "HEAD -- 'steps/01_first/step.toml'\n" in workshop("check", "1").stderr
+    shutil.rmtree(mine)
+    for command in ("", "check 1", "run 2", "hint", "diff 1", "reset 1", "watch 1"):
+        done = workshop(*command.split())
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith(
+            "steps/01_first is missing. "
+            "To bring it back: git checkout HEAD -- 'steps/01_first'\n"
+        )
+
+
+def texts(folder: Path) -> set[tuple[str, str]]:
+    """Return the names and texts of the Python files in a folder."""
+    return {(path.name, path.read_text()) for path in folder.rglob("*.py")}
 
 
 @pytest.mark.parametrize("after", [0.0, 0.02, 0.1])
-@pytest.mark.parametrize("command", ["reset", "solve", "restore"])
+@pytest.mark.parametrize("command", ["reset 1", "solve 1", "restore"])
 def test_a_kill_halfway_loses_nothing(
-    small: Repository, command: str, after: float
+    small: Repository, workshop: RunWorkshop, mine: Path, command: str, after: float
 ) -> None:
     """Each file is old or new as a whole; once one is new, the old ones are in a copy.
 
-    The kill comes some seconds after the first write; kills.py tries more moments.
+    The kill comes some seconds after the first write.
     """
-    figures = kills.Figures()
-    figures.count(*kills.replacement_killed(small, command, small.step(1), after))
-    assert (figures.damaged, figures.left) == (0, 0)
+    workshop("solve", "1")
+    shipped = {("answer.py", ANSWER), ("answer.py", ANSWERED), ("server.py", SERVER)}
+    shipped |= texts(small.state)
+    for number in range(400):  # Replacing so many takes a while.
+        write(mine / f"app/more_{number}.py", f"mine = {number}\n" * 100)
+    before = texts(mine)
+    files = set(small.state.rglob("*"))
+    process = subprocess.Popen(
+        [sys.executable, str(small.root / "workshop"), *command.split()]
+    )
+    while process.poll() is None and set(small.state.rglob("*")) == files:
+        time.sleep(0.001)
+    time.sleep(after)
+    process.kill()
+    process.wait()
+    # A copy is called part-... until all of it is there.
+    for part in small.state.glob("saved/part-*"):
+        shutil.rmtree(part)
+    now = texts(mine) | texts(small.state)
+    assert before <= now
+    assert now <= before | shipped
 
 
 def test_a_write_that_fails_halfway(
     small: Repository, mine: Path, workshop: RunWorkshop
 ) -> None:
     """The message says where the files are and how to bring them back."""
-    before = saved.contents(mine)
+    before = contents(mine)
     (mine / "app/answer.py").unlink()
     write(mine / "app/answer.py/in/the_way.py", "")
     done = workshop("solve", "1")
@@ -144,7 +150,7 @@ def test_a_write_that_fails_halfway(
     shutil.rmtree(mine / "app/answer.py")
     assert workshop(*done.stderr.split("workshop ")[-1].split()).returncode == 0
     del before["app/answer.py"]
-    assert before.items() <= saved.contents(mine).items()
+    assert before.items() <= contents(mine).items()
 
 
 def test_diff(workshop: RunWorkshop, mine: Path) -> None:

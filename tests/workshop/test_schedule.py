@@ -5,8 +5,6 @@ from __future__ import annotations
 import itertools
 import re
 
-import pytest
-
 from tests.workshop.conftest import ROOT, RunWorkshop
 from workshop.core.steps import Repository
 from workshop.instructor.schedule import sheet
@@ -63,20 +61,3 @@ def test_breaks_come_when_the_notes_say_so() -> None:
         announced = bool(re.search(r"comes\s+a\s+break", notes.read_text("utf-8")))
         index = rows.index(f"{after.number:02} {after.title}: show")
         assert (rows[index - 1] == "Break") == announced, step.name
-
-
-@pytest.mark.parametrize(
-    ("option", "words"),
-    [
-        ("--start=24:00", "'24:00' isn't a time of day such as 09:00"),
-        ("--start=nine", "'nine' isn't a time of day"),
-        ("--break=10:30", "'10:30' isn't a time and minutes such as 10:30+15"),
-        ("--break=8:00+5", "because the workshop takes from 09:00 to"),
-        ("--break=9:10+60 --break=9:30+5", "because another break isn't over by then"),
-    ],
-)
-def test_wrong_times(workshop: RunWorkshop, option: str, words: str) -> None:
-    """They are refused with an example of a right one, or with what to change."""
-    done = workshop("schedule", *option.split())
-    assert (done.returncode, done.stdout) == (2, "")
-    assert words in done.stderr

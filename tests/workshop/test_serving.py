@@ -8,9 +8,7 @@ import re
 import shlex
 import signal
 import subprocess
-import time
 from collections.abc import Callable
-from contextlib import suppress
 
 import psutil
 import pytest
@@ -49,19 +47,6 @@ def test_run_ends_with_one_ctrl_c(
     assert app.process.wait(LIMIT) == 0
     app.says("Server Stopped")
     assert re.search(r"00.*read", workshop().stdout)
-
-
-def test_an_early_ctrl_c(started: Started, port: int) -> None:
-    """Sanic may wait for ever if it comes too early, but then another one ends it."""
-    app = started("run", "1", "--port", str(port))
-    app.says("Goin' Fast")
-    deadline = time.monotonic() + LIMIT
-    while app.process.poll() is None and time.monotonic() < deadline:
-        app.signal(signal.SIGINT)
-        with suppress(subprocess.TimeoutExpired):
-            app.process.wait(1.5)
-    assert app.process.poll() is not None
-    app.leaves(0)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -115,11 +100,3 @@ def test_a_port_that_is_taken(
     subprocess.run(shlex.split(advice), check=True)
     app.process.wait(LIMIT)
     until(lambda: not any(map(processes.is_alive, below)), lambda: below)
-
-
-def test_an_address_of_another_machine(workshop: RunWorkshop, port: int) -> None:
-    """The message says which options to change."""
-    done = workshop("run", "1", "--port", str(port), "--host", "192.0.2.1")
-    assert done.returncode == 2
-    assert f"No app can listen on 192.0.2.1, port {port}: " in done.stderr
-    assert "--host" in done.stderr

@@ -17,8 +17,8 @@ from workshop.core.steps import Repository
 from workshop.site import diagrams
 
 STEPS = [f"steps/{step.name}/README.html" for step in Repository(ROOT).steps()]
-LESSON = "steps/01_shared_queue/README.md"
 BROWSER = next(filter(None, map(shutil.which, diagrams.CHROMIUM)), None)
+LESSON = "steps/01_shared_queue/README.md"
 
 
 def run(*command: Path | str, cwd: Path, **env: str) -> subprocess.CompletedProcess:
@@ -56,12 +56,6 @@ def site(root: Path) -> Path:
     assert done.stdout.splitlines()[-1] == address
     assert (outside / "opened").read_text() == address
     return index.parent
-
-
-@pytest.fixture
-def copy(root: Path, site: Path, tmp_path: Path) -> Path:
-    """A copy of the workshop and its site, for a test that changes something."""
-    return shutil.copytree(root, tmp_path / "copy")
 
 
 def read(page: Path) -> BeautifulSoup:
@@ -119,31 +113,9 @@ def test_every_diagram_is_a_picture(site: Path) -> None:
     assert shown - measured == {path.name for path in diagrams.FOLDER.iterdir()}
 
 
-def in_browser(address: str, profile: Path) -> BeautifulSoup:
-    """Return a page as it is after its scripts have run."""
-    options = ["--headless", "--no-sandbox", "--virtual-time-budget=10000"]
-    options += [f"--user-data-dir={profile}", "--dump-dom"]
-    done = run(str(BROWSER), *options, address, cwd=profile)
-    return BeautifulSoup(done.stdout, "html.parser")
-
-
-@pytest.mark.skipif(BROWSER is None, reason="Chromium or Chrome isn't installed")
-def test_in_a_browser(site: Path, tmp_path: Path) -> None:
-    """Commands and code have a button to copy them; search results name their page."""
-    lesson = in_browser((site / STEPS[3]).as_uri(), tmp_path)
-    for language, buttons in (("sh", 1), ("python", 1), ("text", 0), ("diff", 0)):
-        blocks = lesson.select(f".highlight-{language}")
-        found = [len(block.select("button.copy")) for block in blocks]
-        assert found == [buttons] * len(blocks) != [], language
-    search = f"{(site / 'search.html').as_uri()}?q=drain"
-    results = in_browser(search, tmp_path)
-    titles = [link.get_text() for link in results.select("#search-results li a")]
-    assert {"Glossary > Drain", "Step 02: A managed process"} < set(titles)
-
-
-def test_problems_stop_the_build(copy: Path) -> None:
-    """Each problem is named with its file and line, and the old site stays."""
-    before = sorted((copy / ".workshop").rglob("*"))
+def test_problems_are_named(root: Path, tmp_path: Path) -> None:
+    """Each problem is named with its file and line."""
+    copy = shutil.copytree(root, tmp_path / "copy")
     text = (copy / LESSON).read_text(encoding="utf-8")
     line = text[: text.index("```mermaid")].count("\n") + 1
     problems = {line: "this diagram is new or has changed"}
@@ -157,18 +129,4 @@ def test_problems_stop_the_build(copy: Path) -> None:
     for line, problem in problems.items():
         pattern = rf"{LESSON}:{line}: WARNING: .*{problem}"
         assert re.search(pattern, done.stderr), (pattern, done.stderr)
-    assert "The site wasn't built" in done.stderr
-    (copy / LESSON).write_bytes("# Un café".encode("latin-1"))
-    done = run(sys.executable, "workshop", "site", cwd=copy)
-    assert done.stderr.startswith(f"{LESSON} isn't in UTF-8.")
-    assert sorted((copy / ".workshop").rglob("*")) == before
-
-
-def test_drawing_needs_programs(copy: Path) -> None:
-    """Without npx, the command that draws the diagrams says so and removes nothing."""
-    pictures = sorted((copy / "workshop/site/web/diagrams").iterdir())
-    pictures[0].unlink()
-    done = run(sys.executable, "-m", "workshop.site.diagrams", cwd=copy, PATH="")
-    assert done.returncode == 2
-    assert "npx (from Node.js) wasn't found" in done.stderr
-    assert sorted(pictures[0].parent.iterdir()) == pictures[1:]
+    assert "Sphinx found the problems above." in done.stderr

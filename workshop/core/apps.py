@@ -41,6 +41,11 @@ def app_files(folder: Path) -> dict[str, Path]:
     return files
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    """Return the contents of an app's files by their paths in it."""
+    return {name: path.read_bytes() for name, path in app_files(folder).items()}
+
+
 def require_files(repository: Repository, step: Step) -> None:
     """Make sure that a learner's app has all the files that it began with.
 

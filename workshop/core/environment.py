@@ -7,7 +7,6 @@ repository is used, and made or updated first. This needs the standard library a
 from __future__ import annotations
 
 import argparse
-import ast
 import io
 import os
 import platform
@@ -16,7 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from importlib import metadata, util
+from importlib import metadata
 from pathlib import Path
 
 from workshop.core import processes
@@ -45,27 +44,43 @@ FOREIGN = (
 )
 """Variables that somebody has set for other projects, and that would change ours."""
 PIP_SETTINGS = (
-    *("index-url", "extra-index-url", "find-links", "no-index", "trusted-host"),
-    *("proxy", "cert", "client-cert", "keyring-provider", "use-feature"),
-    *("cache-dir", "no-cache-dir", "timeout", "default-timeout", "retries"),
+    *("CONFIG_FILE", "INDEX_URL", "EXTRA_INDEX_URL", "FIND_LINKS", "NO_INDEX"),
+    *("TRUSTED_HOST", "PROXY", "CERT", "CLIENT_CERT", "KEYRING_PROVIDER"),
+    *(
+        "USE_FEATURE",
+        "CACHE_DIR",
+        "NO_CACHE_DIR",
+        "TIMEOUT",
+        "DEFAULT_TIMEOUT",
+        "RETRIES",
+    ),
 )
-"""The user's settings of pip that count: from where to download, and how."""
+"""The variables of pip (PIP_...) that count: from where to download, and how. Others
+may say where to install or whether to do it at all, which would leave `.venv` empty."""
 
+DOWNLOAD = "python3 -m pip download -r requirements.txt -d DIR"
+"""Fills a folder with wheels."""
 OFFLINE = (
     "Or ask your instructor for a folder of wheels and add --wheelhouse DIR to the "
     "command.\n(Such a folder is made online by: {download})"
 )
 TROUBLES = {
     r"No space left on device|Disk quota exceeded|not enough space on the disk": (
-        "The disk is full. Free about 200 MB and type the command again."
+        "The disk is full. Make room, and type the command again. (To install the "
+        "packages takes about 200 MB.)"
     ),
-    r"(?:Permission denied|not permitted|Read-only file system): '(?P<path>.+?)'": (
-        "Writing to {path} isn't allowed. Perhaps it belongs to another user.\nTo make "
-        'the workshop yours: sudo chown -R "$USER" "{root}"\n'
+    r"(?:Permission denied|not permitted|Read-only file system): "
+    r"(?P<quote>['\"])(?P<path>.+?)(?P=quote)": (
+        "{path} can't be used. Does it belong to another user, because a command was "
+        'run with sudo?\nTo make the workshop yours: sudo chown -R "$USER" "{root}"\n'
         "Or copy it into a folder of your own, and type the command again there."
     ),
-    r"(?:File exists|Not a directory): '(?P<path>.+?)'": (
+    r"(?:File exists|Not a directory): (?P<quote>['\"])(?P<path>.+?)(?P=quote)": (
         "{path} isn't a folder, but the workshop needs one there. Rename it."
+    ),
+    r"contains the PATH separator": (
+        "Python can't make a virtual environment in {root}, because the path contains "
+        "a colon.\nRename the folder or move it, and type the command again."
     ),
     r"SSLCertVerificationError|CERTIFICATE_VERIFY_FAILED": (
         "The certificate of the package index isn't trusted. Perhaps your network "
@@ -73,15 +88,11 @@ TROUBLES = {
         "Ask for the file of certificates (PEM) that your network uses, set the "
         "variable PIP_CERT to its path, and type the command again.\n" + OFFLINE
     ),
-    r"ProxyError|Cannot connect to proxy": (
-        "The package index can't be reached, because the proxy doesn't answer. Correct "
-        "or remove the variable HTTPS_PROXY (or https_proxy, or what the file pip.conf "
-        "says),\nand type the command again.\n" + OFFLINE
-    ),
-    r"Retrying \(|NewConnectionError|NameResolutionError|Temporary failure in name"
-    r"|getaddrinfo failed|Network is unreachable|Read timed out": (
-        "The package index can't be reached. Connect to the network and type the "
-        "command again.\n" + OFFLINE
+    r"Retrying \(|ProxyError|NewConnectionError|Temporary failure in name|getaddrinfo"
+    r"|NameResolutionError|Network is unreachable|Read timed out": (
+        "The package index can't be reached. Connect to the network (and if you use a "
+        "proxy, correct HTTPS_PROXY or pip.conf),\nand type the command again.\n"
+        + OFFLINE
     ),
     r"No matching distribution found for (?P<package>\S+)": (
         "pip found no {package} for Python {python} on this system.\nIf you have a "
@@ -180,17 +191,12 @@ def split_wheelhouse(arguments: Sequence[str]) -> tuple[Path | None, list[str]]:
     if not option.wheelhouse or not folder.is_dir():
         raise WorkshopError(
             "--wheelhouse needs a folder of wheels, and there is no folder "
-            f"'{option.wheelhouse}'.\nTo make one, online: {how_to_download()}"
+            f"'{option.wheelhouse}'.\nTo make one, online: {DOWNLOAD}"
         )
     return folder, others
 
 
-def how_to_download(requirements: Path = REQUIREMENTS) -> str:
-    """Return the command that fills a folder with wheels."""
-    return f"python3 -m pip download -r {requirements.name} -d DIR"
-
-
-def missing_packages(requirements: Path | None = None) -> list[str]:
+def missing_packages(requirements: Path) -> list[str]:
     """Return a phrase for each requirement that the running Python doesn't meet."""
     try:
         # It evaluates markers such as "; sys_platform == 'win32'". It comes with
@@ -199,9 +205,7 @@ def missing_packages(requirements: Path | None = None) -> list[str]:
     except ImportError:
         return ["packaging isn't installed"]
     missing = []
-    for requirement in map(
-        Requirement, requirement_lines(requirements or REQUIREMENTS)
-    ):
+    for requirement in map(Requirement, requirement_lines(requirements)):
         if requirement.marker and not requirement.marker.evaluate():
             continue
         try:
@@ -250,12 +254,6 @@ def make_environment(requirements: Path, wheelhouse: Path | None) -> None:
     """
     if is_complete(requirements):
         return
-    if os.pathsep in str(ROOT):
-        raise WorkshopError(
-            f"The path {ROOT} contains a '{os.pathsep}', and Python can't make a "
-            "virtual environment in such a place.\nRename the folder or move it, and "
-            "type the command again."
-        )
     STATE.mkdir(exist_ok=True)
     say("The packages have to be installed first, into .venv. This takes a minute.")
     try:
@@ -302,12 +300,6 @@ def make_empty_environment() -> None:
         "On Debian and Ubuntu, type this first: sudo apt install python3-venv "
         f"(or python3.{sys.version_info.minor}-venv)"
     )
-    missing = [name for name in ("venv", "ensurepip") if util.find_spec(name) is None]
-    if missing:
-        raise WorkshopError(
-            "This Python can't make a virtual environment, because it has no module "
-            f"{missing[0]}.\n{advice}"
-        )
     # sys.executable may lie in the .venv that is about to be removed.
     python = getattr(sys, "_base_executable", sys.executable)
     output, error = run_shown([python, "-m", "venv", "--clear", str(VENV)], os.environ)
@@ -318,39 +310,22 @@ def make_empty_environment() -> None:
 
 
 def install(requirements: Path, wheelhouse: Path | None) -> None:
-    """Run the pip of `.venv`, with none of the user's settings but `PIP_SETTINGS`.
-
-    Others, in a file or a variable, may say where to install or whether to do it at
-    all, which would leave `.venv` empty.
-    """
-    pip = [str(python_of(VENV)), "-I", "-X", "utf8", "-m", "pip"]
-    env = {k: v for k, v in os.environ.items() if not k.startswith("PIP_")}
-    files = {k: v for k, v in os.environ.items() if k == "PIP_CONFIG_FILE"}
-    output, error = run_shown([*pip, "config", "list", "-vvv"], {**env, **files})
-    if not error:
-        for name in PIP_SETTINGS:
-            variable = f"PIP_{name.upper().replace('-', '_')}"
-            found = re.findall(
-                rf"^(?:global|install)\.{name}=(.+)", output, re.MULTILINE
-            )
-            if variable in os.environ:
-                env[variable] = os.environ[variable]
-            elif found:  # that of the section "install" comes last, and counts
-                env[variable] = str(ast.literal_eval(found[-1]))
-        env["PIP_CONFIG_FILE"] = os.devnull
-        if env.get("PIP_CERT"):  # pip itself prefers these two
-            env |= {"REQUESTS_CA_BUNDLE": "", "CURL_CA_BUNDLE": ""}
-        command = [*pip, "install", "--no-input", "--progress-bar=off"]
-        if wheelhouse:
-            command += ["--no-index", "--find-links", str(wheelhouse)]
-        output, error = run_shown([*command, "-r", str(requirements)], env)
+    """Run the pip of `.venv`, with none of the user's variables but `PIP_SETTINGS`."""
+    settings = {f"PIP_{name}" for name in PIP_SETTINGS}
+    env = {k: v for k, v in os.environ.items() if k[:4] != "PIP_" or k in settings}
+    env["PIP_USER"] = "0"  # whatever pip.conf says
+    if env.get("PIP_CERT"):  # pip itself prefers these two
+        env |= {"REQUESTS_CA_BUNDLE": "", "CURL_CA_BUNDLE": ""}
+    command = [str(python_of(VENV)), "-I", "-X", "utf8", "-m", "pip", "install"]
+    command += ["--no-input", "--progress-bar=off"]
+    if wheelhouse:
+        command += ["--no-index", "--find-links", str(wheelhouse)]
+    output, error = run_shown([*command, "-r", str(requirements)], env)
     if error:
-        raise WorkshopError(
-            explained(output, requirements) or f"Installing failed: {error}"
-        )
+        raise WorkshopError(explained(output) or f"Installing failed: {error}")
 
 
-def explained(output: str, requirements: Path = REQUIREMENTS) -> str:
+def explained(output: str) -> str:
     """Return what an error means and what to do; "" if that isn't known."""
     for pattern, text in TROUBLES.items():
         if found := re.search(pattern, output):
@@ -358,7 +333,7 @@ def explained(output: str, requirements: Path = REQUIREMENTS) -> str:
             # When Python removes a folder, its errors have only the file's own name.
             words |= {"path": str(VENV / words.get("path", ""))}
             words |= {"python": platform.python_version(), "root": str(ROOT)}
-            return text.format(**words, download=how_to_download(requirements))
+            return text.format(**words, download=DOWNLOAD)
     return ""
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from workshop.core.apps import app_files
+from workshop.core.apps import contents
 from workshop.core.files import write_whole
 from workshop.core.steps import Repository, Step, marks
 
@@ -37,8 +37,8 @@ class Standing:
 def fingerprint(folder: Path) -> str:
     """Return a digest of an app's files, which changes with any of them."""
     digest = hashlib.sha256()
-    for name, path in app_files(folder).items():
-        digest.update(f"{name}\0".encode() + path.read_bytes() + b"\0")
+    for name, content in contents(folder).items():
+        digest.update(f"{name}\0".encode() + content + b"\0")
     return digest.hexdigest()
 
 
@@ -89,8 +89,7 @@ def visit(repository: Repository, step: Step) -> None:
 
 def here(repository: Repository) -> int:
     """Return the number of the step that the learner was at last, at first 0."""
-    number = read(repository.state / "here.json").get("step")
-    return number if isinstance(number, int) else 0
+    return int(read(repository.state / "here.json").get("step", 0))
 
 
 def red_todo(repository: Repository, step: Step) -> str | None:
@@ -110,8 +109,7 @@ def next_hint_level(repository: Repository, todo_id: str, levels: int) -> int:
     """
     path = repository.state / "hints.json"
     shown = read(path)
-    seen = shown.get(todo_id)
-    level = min(levels, (seen if isinstance(seen, int) else 0) + 1)
+    level = min(levels, int(shown.get(todo_id, 0)) + 1)
     write(path, {**shown, todo_id: level})
     return level
 

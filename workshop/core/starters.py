@@ -49,19 +49,11 @@ def read(repository: Repository, step: Step) -> dict[str, bytes]:
     """Return the files of a step's starter, as shipped, by their paths in the app.
 
     Raises:
-        WorkshopError: The step has nothing to edit, or somebody has changed its
-            solution, from which the starter is made.
+        WorkshopError: Somebody has changed the solution, from which it is made.
     """
-    if not step.todos:
-        raise WorkshopError(f"Step {step.number:02} has nothing to edit.")
-    return read_named(repository, step.name)
-
-
-def read_named(repository: Repository, name: str) -> dict[str, bytes]:
-    """Do the same as `read` for a step whose own folder may be missing."""
-    starter = texts(repository.root / "solutions" / name)
+    starter = texts(repository.solution(step))
     try:
-        known = json.loads(file_of(repository).read_text(encoding="utf-8"))[name]
+        known = json.loads(file_of(repository).read_text(encoding="utf-8"))[step.name]
         for path, changes in known["changes"].items():
             hunks = [
                 Hunk(0, c["line"], ("",) * c["count"], tuple(c["starter"]))
@@ -73,9 +65,9 @@ def read_named(repository: Repository, name: str) -> dict[str, bytes]:
         right = False
     if not right:
         raise WorkshopError(
-            f"solutions/{name} or solutions/starters.json is not as the workshop ships "
-            "it.\nGet both back, from git or from the download, and type the command "
-            "again."
+            f"solutions/{step.name} or solutions/starters.json is not as the workshop "
+            "ships it.\nGet both back, from git or from the download, and type the "
+            "command again."
         )
     return {path: text.encode() for path, text in starter.items()}
 

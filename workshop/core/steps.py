@@ -6,16 +6,12 @@ import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 from workshop.core.errors import WorkshopError
 
 FOLDER_NAME = re.compile(r"(\d\d)_[a-z0-9_]+")
 TODO = re.compile(r"\bTODO (\d+\.\d+)\b")
 """A comment in a starter. Group 1 is the TODO's id."""
-HINTS = 3
-
-Kind = TypeVar("Kind")
 
 
 @dataclass(frozen=True)
@@ -94,13 +90,7 @@ class Repository:
         found = [read_step(self.root / "steps" / name) for name in sorted(names)]
         for number, step in enumerate(found):
             if step.number != number:
-                raise WorkshopError(
-                    f"There is no step {number:02} in steps/. Copy its folder from a "
-                    "fresh download of the workshop, or bring it back with git:\n"
-                    f'git checkout HEAD -- "steps/{number:02}_*"'
-                )
-        if not found:
-            raise WorkshopError(f"{self.root / 'steps'} has no steps.")
+                raise missing(f"steps/{number:02}_*")
         return found
 
     def step(self, number: int) -> Step:
@@ -110,6 +100,16 @@ class Repository:
             return steps[number]
         names = ", ".join(step.name for step in steps)
         raise WorkshopError(f"There is no step {number}. The steps are: {names}.")
+
+    def edited(self, number: int) -> Step:
+        """Return a step that the learner edits; raise WorkshopError if it isn't one."""
+        step = self.step(number)
+        if not step.todos:
+            raise WorkshopError(
+                f"Step {number:02} has nothing to edit. Read steps/{step.name}/"
+                f"README.md, and type: python3 -m workshop run {number}"
+            )
+        return step
 
     def todo(self, todo_id: str) -> Todo:
         """Return a TODO; raise WorkshopError with a list if there is no such TODO."""
@@ -126,84 +126,40 @@ def read_step(folder: Path) -> Step:
     """Read a step's `step.toml`.
 
     Raises:
-        WorkshopError: It isn't as it must be. The message names the file and the key.
+        WorkshopError: It is missing, or isn't as it must be. The message names it.
     """
     where = f"steps/{folder.name}/step.toml"
-    if not FOLDER_NAME.fullmatch(folder.name):
-        raise WorkshopError(f"steps/{folder.name}: name it like 03_some_words.")
     try:
         table = tomllib.loads((folder / "step.toml").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        lost = where if folder.is_dir() else f"The folder steps/{folder.name}"
-        raise WorkshopError(
-            f"{lost} is missing. To bring it back: "
-            f"python3 -m workshop reset {int(folder.name[:2])}"
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise WorkshopError(f"{where}: {error}.") from None
-    known = {"title", "minutes", "objectives", "article", "provided", "retires", "todo"}
-    forbid_others(table, known, where)
-    number = int(folder.name[:2])
-    return Step(
-        number=number,
-        name=folder.name,
-        title=value(table, "title", str, where),
-        minutes=value(table, "minutes", int, where),
-        objectives=texts(table, "objectives", where),
-        provided=frozenset(texts(table, "provided", where)),
-        todos=tuple(
-            read_todo(entry, f"{number}.{index}", where)
-            for index, entry in enumerate(table.get("todo", []), start=1)
-        ),
-        retires=tuple(
-            read_retired(entry, f"{where}, retires")
-            for entry in table.get("retires", [])
-        ),
-    )
-
-
-def read_retired(entry: dict[str, Any], where: str) -> Retired:
-    """Read one of the `[[retires]]`, and raise as `read_step` does."""
-    forbid_others(entry, {"tests", "reason"}, where)
-    tests = frozenset(texts(entry, "tests", where))
-    return Retired(tests, value(entry, "reason", str, where))
-
-
-def read_todo(entry: dict[str, Any], todo_id: str, where: str) -> Todo:
-    """Read a `[[todo]]`, which must have a given id, and raise as `read_step` does."""
-    where = f"{where}, todo {todo_id}"
-    forbid_others(entry, {"id", "file", "title", "hints"}, where)
-    if entry.get("id") != todo_id:
-        raise WorkshopError(
-            f"{where}: its id is {entry.get('id')!r}, but they are numbered in order."
+        return Step(
+            number=int(folder.name[:2]),
+            name=folder.name,
+            title=table["title"],
+            minutes=table["minutes"],
+            objectives=tuple(table["objectives"]),
+            provided=frozenset(table["provided"]),
+            todos=tuple(
+                Todo(**{**todo, "hints": tuple(todo["hints"])})
+                for todo in table.get("todo", [])
+            ),
+            retires=tuple(
+                Retired(frozenset(entry["tests"]), entry["reason"])
+                for entry in table.get("retires", [])
+            ),
         )
-    hints = texts(entry, "hints", where)
-    if len(hints) != HINTS or not all(hint.strip() for hint in hints):
-        raise WorkshopError(f"{where}: it needs {HINTS} hints, and no empty ones.")
-    file, title = (value(entry, key, str, where) for key in ("file", "title"))
-    return Todo(todo_id, file, title, hints)
+    except FileNotFoundError:
+        lost = f"steps/{folder.name}" if not folder.is_dir() else where
+        raise missing(lost) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise WorkshopError(f"{where} isn't as it must be: {error!r}") from None
 
 
-def forbid_others(table: dict[str, Any], known: set[str], where: str) -> None:
-    """Raise WorkshopError if a table has a key that isn't known."""
-    if unknown := sorted(table.keys() - known):
-        raise WorkshopError(f"{where}: unknown key {unknown[0]}.")
-
-
-def value(table: dict[str, Any], key: str, kind: type[Kind], where: str) -> Kind:
-    """Return `table[key]`; raise WorkshopError if it is empty or of another kind."""
-    found = table.get(key)
-    if not isinstance(found, kind) or not found:
-        raise WorkshopError(f"{where}: {key} must be a {kind.__name__}, not empty.")
-    return found
-
-
-def texts(table: dict[str, Any], key: str, where: str) -> tuple[str, ...]:
-    """Return `table[key]`, a list of texts, which may be empty but not missing."""
-    found = table.get(key)
-    if not isinstance(found, list) or not all(isinstance(t, str) for t in found):
-        raise WorkshopError(f"{where}: {key} must be a list of texts.")
-    return tuple(found)
+def missing(path: str) -> WorkshopError:
+    """Return what to say if something is missing that only git can bring back."""
+    return WorkshopError(
+        f"{path} is missing. To bring it back: git checkout HEAD -- '{path}'\n"
+        "If you don't use git, copy it from a fresh download of the workshop."
+    )
 
 
 def marks(file: Path) -> set[str]:

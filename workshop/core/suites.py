@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ class SuiteRun:
         self,
         repository: Repository,
         suites: Sequence[Path],
-        app: Path | None,
+        app: Path,
         name: str,
         todo: str | None = None,
         first_failure: bool = False,
@@ -75,7 +76,7 @@ class SuiteRun:
         Args:
             repository: The workshop.
             suites: The folders of tests, in the order to run them.
-            app: The app's folder, or None for tests that need no app.
+            app: The app's folder.
             name: What the log and the report are called. No other run may have it now.
             todo: The id of the only TODO to test, or None for all.
             first_failure: Whether to end with the first test that fails.
@@ -125,12 +126,12 @@ class SuiteRun:
         return records
 
     def wait(self, seconds: float) -> bool:
-        """Wait up to some seconds for pytest to end; return whether it has."""
-        try:
+        """Wait up to some seconds for pytest to end, then `poll`; return if it has."""
+        with suppress(subprocess.TimeoutExpired):
             self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
+        ended = self.status is not None
+        self.poll()
+        return ended
 
     def stop(self) -> None:
         """End pytest and every server below it."""

@@ -77,17 +77,8 @@ def best_line(cell: Cell) -> str:
         for line in lines:
             if line.startswith(label):
                 return line.removeprefix(label).strip()
-    for number, line in enumerate(lines):
-        if line.startswith("got:"):
-            got = line.removeprefix("got:").strip()
-            if line.endswith(":"):  # The output of the app follows, or a traceback.
-                after = lines[number + 1 :]
-                errors = [one[1:] for one in after if one.startswith("E  ")]
-                got += f" {' '.join([*errors, *after, ''][0].split())}"
-            if cell.mark is Mark.NO_START:
-                return got.removeprefix("they don't, because ")
-            return f"{lines[0]} But: {got}"
-    return lines[0]
+    got = next((line for line in lines if line.startswith("got:")), "")
+    return f"{lines[0]} {got}"
 
 
 def write_page(path: Path, copies: Sequence[Copy], steps: Sequence[Step]) -> None:

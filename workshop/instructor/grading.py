@@ -203,8 +203,8 @@ class Grader:
         except shutil.Error as error:
             path, _, why = error.args[0][0]
             return alike(step, Mark.MISSING, f"{path} can't be read: {why}")
-        files = apps.app_files(app).items()
-        unix = {n: path.read_bytes().replace(b"\r\n", b"\n") for n, path in files}
+        files = apps.contents(app).items()
+        unix = {name: content.replace(b"\r\n", b"\n") for name, content in files}
         if unix == self._starters[step]:
             return alike(step, Mark.NOT_STARTED)
         suites = [self._repository.suite(step)]
@@ -221,14 +221,12 @@ class Grader:
     def _follow(self, run: SuiteRun) -> Cell:
         """Wait for a run, and return the cell of the TODOs that it didn't decide."""
         while not run.wait(POLL):
-            run.poll()
             if self._stopping.is_set():
                 return Cell(Mark.UNGRADED)
             if time.monotonic() - run.began > self._seconds:
                 text = f"The tests of this step did not end within {self._seconds:g} s."
                 advice = "If this machine is busy, try --jobs 1 or a longer --time."
                 return Cell(Mark.LATE, f"{text} {advice}")
-        run.poll()
         return Cell(Mark.BROKEN, f"The tests did not come to their end: {run.broken()}")
 
 
@@ -249,7 +247,7 @@ def judge(run: SuiteRun, todo: str, file: Path, otherwise: Cell) -> Cell:
         return Cell(Mark.GREEN) if tests and tests <= ended else otherwise
     mark = Mark.OPEN if todo in marks(file) else Mark.RED
     lines = [line for line in red.message.splitlines() if line[:5] != "hint:"]
-    if f"expected: {BOTH_COME_UP}" in red.message:
+    if BOTH_COME_UP in red.message:
         mark = Mark.NO_START
         # The rest is the same for each TODO of the step.
         lines = [line for line in lines[1:] if line[:5] != "file:"]

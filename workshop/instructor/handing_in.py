@@ -25,24 +25,17 @@ def pack(repository: Repository, name: str) -> Path:
         The zip file.
 
     Raises:
-        WorkshopError: There is no name, a file can't be read, or the zip file can't be
-            written.
+        WorkshopError: There is no name.
     """
     stem = re.sub(r"[^\w .-]", "_", name).strip(" .")
     if not stem:
         raise WorkshopError("The zip file needs your name: handin Ada Lovelace")
     target = repository.root / f"{stem}.zip"
     packed = io.BytesIO()
-    try:
-        with ZipFile(packed, "w", ZIP_DEFLATED) as file:
-            for path, source in app_files(repository.root / "steps").items():
-                file.writestr(f"steps/{path}", source.read_bytes())
-        write_whole(target, packed.getvalue())
-    except OSError as error:
-        raise WorkshopError(
-            f"Your copy could not be packed: {error}.\n"
-            "Check the file or folder that this names, and type the command again."
-        ) from None
+    with ZipFile(packed, "w", ZIP_DEFLATED) as file:
+        for path, source in app_files(repository.root / "steps").items():
+            file.writestr(f"steps/{path}", source.read_bytes())
+    write_whole(target, packed.getvalue())
     return target
 
 

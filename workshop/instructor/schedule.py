@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from rich.console import Console
 from rich.table import Table
@@ -36,6 +37,21 @@ class Row:
     what: str
     behind: str = ""
     """The command that takes anyone who is behind to the next step."""
+
+
+def time_of_day(text: str) -> int:
+    """Return a time such as 09:00 in minutes since midnight, or raise ValueError."""
+    time = datetime.strptime(text, "%H:%M")
+    return time.hour * 60 + time.minute
+
+
+def own_break(text: str) -> Row:
+    """Return a break such as 10:30+15; raise ValueError if it isn't one."""
+    begin, plus, minutes = text.partition("+")
+    if not plus or not minutes.isdecimal():
+        raise ValueError(f"{text!r} isn't a time and minutes such as 10:30+15")
+    start = time_of_day(begin)
+    return Row(start, start + int(minutes), "Break")
 
 
 def parts(steps: Sequence[Step], rests: bool) -> Iterator[tuple[int, str, str]]:
@@ -93,12 +109,10 @@ def sheet(steps: Sequence[Step], start: int, breaks: Sequence[Row] = ()) -> list
         found.append(Row(at, at + left, what, behind))
         at += left
     if waiting:
-        why = f"the workshop takes from {clock(start)} to {clock(at)}"
-        if start <= waiting[0].start < at:
-            why = "another break isn't over by then"
         raise WorkshopError(
-            f"A break at {clock(waiting[0].start)} can't be kept, because {why}.\n"
-            "Change --break or --start."
+            f"A break at {clock(waiting[0].start)} can't be kept, because the workshop "
+            f"takes from {clock(start)} to {clock(at)}, or another break isn't over by "
+            "then.\nChange --break or --start."
         )
     return found
 

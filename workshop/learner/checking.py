@@ -8,7 +8,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -29,54 +28,36 @@ FILE = re.compile(r"check-\d\d-(\d+)-.*")
 """The name of a file that a check writes; group 1 is the pid of the check."""
 
 
-def check(
-    repository: Repository, step: Step, solution: bool = False, todo: str | None = None
-) -> int:
-    """Test an app of a step, and print the outcome.
+def check(repository: Repository, step: Step, todo: str | None = None) -> int:
+    """Test the learner's app of a step, and print the outcome.
 
     Args:
         repository: The workshop.
         step: The step.
-        solution: Whether to test the step's solution instead of the learner's app.
         todo: The id of the only TODO to test, or None for the whole step.
 
     Returns:
         The exit status, which is 0 if everything is green.
 
     Raises:
-        WorkshopError: The step has nothing to check, or it has no such TODO.
+        WorkshopError: A file of the app is missing, or there is no such TODO.
         KeyboardInterrupt: The user pressed Ctrl+C. No process is left then.
     """
-    require_todos(repository, step)
+    apps.require_files(repository, step)
     if todo is not None and todo not in (ids := [t.id for t in step.todos]):
         raise WorkshopError(
             f"{todo} isn't a TODO of step {step.number:02}. It has: {', '.join(ids)}."
         )
-    app = repository.solution(step) if solution else repository.starter(step)
     with processes.interrupted_by_termination():
-        checkup = Checkup(repository, step, app, todo)
+        checkup = Checkup(repository, step, todo)
         checkup.run()
     if not checkup.result.green:
         return 1
     if todo:
         say(console(), f"The whole step: python3 -m workshop check {step.number}")
-    elif not solution:
+    else:
         say(console(), what_is_next(repository, step))
     return 0
-
-
-def require_todos(repository: Repository, step: Step) -> None:
-    """Make sure that a step can be checked.
-
-    Raises:
-        WorkshopError: The step has nothing to edit, or a file to edit is missing.
-    """
-    if not step.todos:
-        raise WorkshopError(
-            f"Step {step.number} has nothing to check. Read steps/{step.name}/"
-            f"README.md, and type: python3 -m workshop run {step.number}"
-        )
-    apps.require_files(repository, step)
 
 
 def what_is_next(repository: Repository, step: Step) -> str:
@@ -95,18 +76,17 @@ class Checkup:
     """
 
     def __init__(
-        self, repository: Repository, step: Step, app: Path, todo: str | None = None
+        self, repository: Repository, step: Step, todo: str | None = None
     ) -> None:
-        """Take what `check` takes, and the folder of the app."""
+        """Take what `check` takes."""
         self._repository = repository
         self._step = step
-        self._app = app
+        self._app = repository.starter(step)
         self._todo = todo
-        self.fingerprint = results.fingerprint(app)
+        self.fingerprint = results.fingerprint(self._app)
         self._titles = {t.id: t.title for t in step.todos if todo in (None, t.id)}
         self._earlier = [] if todo else repository.steps()[1 : step.number]
-        self._is_saved = app == repository.starter(step) and not todo
-        self._before = results.load(repository, step) if self._is_saved else None
+        self._before = None if todo else results.load(repository, step)
         self._began = time.monotonic()
         self._runs: list[SuiteRun] = []
         self._ended: set[str] = set()
@@ -151,7 +131,7 @@ class Checkup:
         for todo in self._titles:
             if todo not in self._decided:
                 say_line(out, True, f"{todo} not decided, because its tests didn't run")
-        if self._is_saved:
+        if not self._todo:
             results.save(self._repository, self._step, self.result)
         for failure in self._failures[:1]:
             say(out, f"\n{failure.message}")
@@ -185,17 +165,17 @@ class Checkup:
     def _take(self, record: Record, run: SuiteRun, out: Console) -> None:
         """Take in the record of a test; print its group if that is decided now."""
 
-        def group_of(suite: str, todo: str | None) -> str:
+        def group_of(test: str, todo: str | None) -> str:
+            suite = suite_of(test)
             return todo or suite if suite == self._step.name else suite
 
-        group = group_of(record.suite, record.todo)
+        group = group_of(record.nodeid, record.todo)
         self._ended.add(record.nodeid)
         if not record.passed:
             self._red[group].append(record)
         left = [pair for pair in run.todos.items() if pair[0] not in self._ended]
-        if group in {group_of(suite_of(test), todo) for test, todo in left}:
-            return
-        if group not in self._decided:
+        open_groups = {group_of(*pair) for pair in left}
+        if group not in open_groups | self._decided:
             self._decided.add(group)
             say_line(out, bool(self._red[group]), self._line(group))
 

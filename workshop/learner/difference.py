@@ -9,8 +9,7 @@ from pathlib import Path, PurePath
 
 from rich.text import Text
 
-from workshop.core import results
-from workshop.core.apps import app_files
+from workshop.core import apps, results
 from workshop.core.errors import WorkshopError
 from workshop.core.output import console, say
 from workshop.core.steps import Repository, Step
@@ -34,13 +33,11 @@ def mine(repository: Repository, step: Step, file: str | None, spoil: bool) -> N
     Raises:
         WorkshopError: The step isn't green, or there is no such file.
     """
-    if not step.todos:
-        raise WorkshopError(f"Step {step.number:02} has nothing to edit.")
     if not spoil:
         require_green(repository, [step], f"diff {step.number}")
     ours, theirs = repository.starter(step), repository.solution(step)
     copies = [copy for copy in saved.copies(repository) if copy.step == step.name]
-    if copies and saved.contents(ours) == saved.contents(theirs):
+    if copies and results.fingerprint(ours) == results.fingerprint(theirs):
         say(console(), f"steps/{step.name} is the same as its solution.")
         say(console(), f"This compares your latest copy of it, {copies[-1].name}.")
         ours = copies[-1].folder
@@ -73,7 +70,7 @@ def require_green(repository: Repository, steps: list[Step], command: str) -> No
 
 def show(root: Path, old: Path, new: Path, file: str | None) -> None:
     """Print how two apps, or one file of them, differ; on a terminal page by page."""
-    ours, theirs = app_files(old), app_files(new)
+    ours, theirs = apps.app_files(old), apps.app_files(new)
     names = sorted(ours.keys() | theirs.keys())
     if file is not None:
         wanted = f"/{PurePath(file).as_posix()}"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,44 +41,23 @@ class Copy:
         return self.folder.name
 
 
-def reset(repository: Repository, number: int) -> tuple[Step, Copy | None]:
-    """Make a step what it is at its start, even if its folder is missing.
+def reset(repository: Repository, step: Step) -> Copy | None:
+    """Make a step what it is at its start.
 
     Returns:
-        The step, and the copy of its files, or None if they were the same.
+        The copy of its files, or None if they were the same.
 
     Raises:
-        WorkshopError: There is nothing to reset, or not all of it can be made again.
+        WorkshopError: The solution was changed, from which the starter is made.
     """
-    folders = sorted((repository.root / "solutions").glob(f"{number:02}_*"))
-    if not folders:
-        step = repository.step(number)
-        raise WorkshopError(f"Step {step.number:02} has nothing to edit.")
-    name = folders[0].name
-    copy = replace(repository, name, starters.read_named(repository, name), "reset")
-    folder = f"steps/{name}"
-    git = shutil.which("git")
-    for file in apps.NOT_THE_APP:
-        if git and not (repository.root / folder / file).exists():
-            command = [git, "checkout", "HEAD", "--", f"{folder}/{file}"]
-            subprocess.run(command, cwd=repository.root, capture_output=True)
-    for file in ("README.md", "step.toml"):
-        if not (repository.root / folder / file).exists():
-            raise WorkshopError(
-                f"The app of step {number:02} is complete, but {folder}/{file} is "
-                "missing, and only git could bring it back.\n"
-                f"Copy the rest of {folder} from a fresh download of the workshop."
-            )
-    step = repository.step(number)
+    copy = replace(repository, step.name, starters.read(repository, step), "reset")
     results.forget(repository, step)
-    return step, copy
+    return copy
 
 
 def solve(repository: Repository, step: Step) -> Copy | None:
     """Make a step's app the same as its solution, and return the copy, as `reset`."""
-    if not step.todos:
-        raise WorkshopError(f"Step {step.number:02} has nothing to solve.")
-    solution = contents(repository.solution(step))
+    solution = apps.contents(repository.solution(step))
     return replace(repository, step.name, solution, "solve")
 
 
@@ -100,10 +78,10 @@ def restore(
         raise WorkshopError("There is no copy yet. reset and solve make copies.")
     if not chosen:
         raise WorkshopError(
-            f"There is no copy {name}. To list them: python3 -m workshop restore --list"
+            f"There is no copy {name}. All copies are in {repository.state / 'saved'}"
         )
     copy = chosen[-1]
-    return copy, replace(repository, copy.step, contents(copy.folder), "restore")
+    return copy, replace(repository, copy.step, apps.contents(copy.folder), "restore")
 
 
 def copies(repository: Repository) -> list[Copy]:
@@ -127,7 +105,7 @@ def replace(
         WorkshopError: A file couldn't be written, so only some were replaced.
     """
     folder = repository.root / "steps" / name
-    before = contents(folder)
+    before = apps.contents(folder)
     if before == files:
         return None
     repository.state.mkdir(exist_ok=True)
@@ -169,9 +147,3 @@ def keep(
         shutil.rmtree(part, ignore_errors=True)
         raise
     return Copy(whole / name)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """Return the contents of an app's files by their paths in it."""
-    files = apps.app_files(folder)
-    return {name: path.read_bytes() for name, path in files.items()}

@@ -6,38 +6,34 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from workshop.core import processes, results
+from workshop.core import apps, processes, results
 from workshop.core.errors import WorkshopError
 from workshop.core.output import console, say
-from workshop.core.steps import Repository
-from workshop.learner.checking import Checkup, require_todos, what_is_next
+from workshop.core.steps import Repository, Step
+from workshop.learner.checking import Checkup, what_is_next
 
 TICK = 0.2
 """Seconds between two looks at the files. An app has a few small ones, so reading them
 costs nothing, and it works on network drives and in containers as well."""
-PATIENCE = 5
-"""Looks at which a step may be unreadable, because an editor is replacing a file."""
 
 
-def watch(repository: Repository, number: int) -> None:
+def watch(repository: Repository, step: Step) -> None:
     """Check a step's app now and after each save, until the user presses Ctrl+C.
 
     Args:
         repository: The workshop.
-        number: The step's number.
+        step: The step.
 
     Raises:
-        WorkshopError: The step has nothing to check.
+        WorkshopError: A file of the app is missing.
         KeyboardInterrupt: The user pressed Ctrl+C. No process is left then.
     """
     out = console()
-    step = repository.step(number)
-    require_todos(repository, step)
+    apps.require_files(repository, step)
     results.visit(repository, step)
     say(out, f"Save a file of steps/{step.name} to test it again, press Ctrl+C to end.")
     app = repository.starter(step)
     checked = ""  # the fingerprint of the app that was tested last
-    failed = 0  # how often in a row the step could not be read
 
     def overtaken() -> bool:
         with suppress(OSError):  # an editor is replacing a file
@@ -46,19 +42,15 @@ def watch(repository: Repository, number: int) -> None:
 
     with processes.interrupted_by_termination():
         while True:
-            try:
-                if settled(app) == checked:
-                    continue
-                step = repository.step(number)
-                require_todos(repository, step)
-                checkup = Checkup(repository, step, app)
-            except (WorkshopError, OSError) as error:
-                failed += 1
-                if failed == PATIENCE:
-                    say(out, f"\n{error}\nThe tests go on when this is put right.")
-                    checked = ""
+            if (now := settled(app)) == checked:
                 continue
-            failed = 0
+            checked = now
+            try:
+                apps.require_files(repository, step)
+                checkup = Checkup(repository, step)
+            except WorkshopError as error:
+                say(out, f"\n{error}\nThe tests go on when this is put right.")
+                continue
             checked = checkup.fingerprint
             say(out, "")
             if not checkup.run(overtaken):
@@ -77,7 +69,10 @@ def settled(app: Path) -> str:
     An editor may write a file in several steps, and may save several files.
     """
     before = None
-    while (now := results.fingerprint(app)) != before:
-        before = now
+    while True:
+        with suppress(OSError):  # an editor is replacing a file
+            now = results.fingerprint(app)
+            if now == before:
+                return now
+            before = now
         time.sleep(TICK)
-    return now

@@ -23,7 +23,7 @@ PAGES = (
 
 
 def build(repository: Repository) -> Path:
-    """Build the site from scratch, and replace the old one if there are no problems.
+    """Build the site from scratch.
 
     Sphinx prints each problem to standard error, with its file and line.
 
@@ -39,50 +39,12 @@ def build(repository: Repository) -> Path:
     # Other commands do without Sphinx, which is only in requirements-all.txt.
     from sphinx.cmd.build import build_main
 
-    # If a file isn't in UTF-8, say so before Sphinx shows a traceback.
-    read_pages(repository.root)
     site = repository.state / "site"
-    new = repository.state / "site-new"
-    pages, cache = new / "pages", new / "cache"
+    shutil.rmtree(site, ignore_errors=True)  # It may have pages that are gone.
     settings = Path(__file__).parent  # The folder of conf.py.
     options = ["--quiet", "--nitpicky", "--fail-on-warning", "--conf-dir", settings]
-    options += ["--doctree-dir", cache, repository.root, pages]
-    shutil.rmtree(new, ignore_errors=True)  # A build that was killed leaves it behind.
-    try:
-        if build_main([str(option) for option in options]) != 0:
-            raise WorkshopError(
-                "The site wasn't built, because Sphinx found the problems above. "
-                "Correct them,\nand type the command again. If you have an older "
-                "site, it is still there."
-            )
-        shutil.copyfile(pages / "README.html", pages / "index.html")
-        if site.exists():
-            shutil.rmtree(site)
-        pages.rename(site)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-    return site / "index.html"
-
-
-def read_pages(root: Path) -> dict[Path, str]:
-    """Read the files that become pages.
-
-    Args:
-        root: The workshop's folder.
-
-    Returns:
-        The text of each file.
-
-    Raises:
-        WorkshopError: A file isn't in UTF-8.
-    """
-    texts = {}
-    for path in (path for pattern in PAGES for path in sorted(root.glob(pattern))):
-        try:
-            texts[path] = path.read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            where = path.relative_to(root).as_posix()
-            raise WorkshopError(
-                f"{where} isn't in UTF-8. Save it in that encoding, and try again."
-            ) from None
-    return texts
+    if build_main([str(option) for option in (*options, repository.root, site)]) != 0:
+        raise WorkshopError(
+            "Sphinx found the problems above. Correct them, and type the command again."
+        )
+    return Path(shutil.copyfile(site / "README.html", site / "index.html"))

@@ -15,12 +15,10 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
-from workshop.core import environment
-from workshop.core.errors import WorkshopError
+from workshop.core.environment import ROOT
 from workshop.site import building
 
 COMMAND = "python3 -m workshop.site.diagrams"
@@ -28,43 +26,10 @@ FOLDER = Path(__file__).parent / "web" / "diagrams"
 MERMAID = "@mermaid-js/mermaid-cli@11.17.0"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "chrome")
 BLOCK = re.compile(r"^```mermaid\n(.*?)^```", re.MULTILINE | re.DOTALL)
-SETTINGS = {
-    "theme": "neutral",
-    # These two have almost the same width. Linux has the first one, others the second.
-    "fontFamily": "DejaVu Sans, Verdana, sans-serif",
-    "fontSize": 13,
-    "themeVariables": {
-        "fontSize": "13px",
-        "noteBkgColor": "#eee",
-        "noteTextColor": "#333",
-    },
-    # ELK keeps the arrows apart.
-    "layout": "elk",
-    "wrap": True,
-    # Browsers show HTML inside an SVG in different ways, or not at all.
-    "htmlLabels": False,
-    # Don't let a label's arrow shine through.
-    "themeCSS": ".edgeLabel rect { opacity: 1 !important; }",
-    # The narrower a diagram is, the larger a phone shows it.
-    "flowchart": {
-        "htmlLabels": False,
-        "useMaxWidth": False,
-        "rankSpacing": 40,
-        "nodeSpacing": 30,
-        "padding": 8,
-    },
-    "sequence": {
-        "useMaxWidth": False,
-        "mirrorActors": False,
-        "width": 104,
-        "height": 40,
-        "actorMargin": 6,
-        "messageMargin": 30,
-        "diagramMarginX": 10,
-        "wrapPadding": 1,
-        "labelBoxWidth": 30,
-    },
-}
+SETTINGS = Path(__file__).with_name("mermaid.json")
+"""Of the fonts, Linux has the first, and others have the second, which is almost as
+wide. ELK keeps the arrows apart. Browsers show HTML labels inside an SVG in different
+ways, or not at all. And the narrower a diagram is, the larger a phone shows it."""
 
 
 def picture(diagram: str) -> Path:
@@ -73,78 +38,55 @@ def picture(diagram: str) -> Path:
     Args:
         diagram: The text of the Mermaid block, without its fences.
     """
-    made_of = json.dumps([diagram.strip(), SETTINGS, MERMAID])
+    settings = json.loads(SETTINGS.read_text(encoding="utf-8"))
+    made_of = json.dumps([diagram.strip(), settings, MERMAID])
     return FOLDER / f"{hashlib.sha256(made_of.encode()).hexdigest()[:12]}.svg"
 
 
-def draw(diagram: str, where: str) -> bytes:
-    """Let mermaid-cli draw a diagram.
+def draw(diagram: str, picture: Path) -> None:
+    """Let mermaid-cli draw a diagram as SVG.
 
     A flowchart from left to right is drawn from top to bottom, to fit on a phone.
 
     Args:
         diagram: The text of the Mermaid block.
-        where: The file of the block, for the message if Mermaid can't draw it.
-
-    Returns:
-        The picture, as SVG.
+        picture: The file to write.
 
     Raises:
-        WorkshopError: A program is missing, or Mermaid couldn't draw the diagram.
+        CalledProcessError: Mermaid couldn't draw it, and has printed why.
     """
-    npx = shutil.which("npx")
-    browser = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    if npx is None or browser is None:
-        missing = "npx (from Node.js)" if npx is None else "Chromium or Chrome"
-        raise WorkshopError(
-            f"Diagrams are drawn with npx and Chromium, but {missing} wasn't found.\n"
-            f"Install it, and type again: {COMMAND}"
-        )
     diagram = re.sub(r"^(\s*(?:flowchart|graph)) LR", r"\1 TB", diagram)
+    browser = next(filter(None, map(shutil.which, CHROMIUM)), None)
     # The browser's sandbox doesn't work everywhere, and the diagrams are our own.
     puppeteer = {"executablePath": browser, "args": ["--no-sandbox"]}
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
         (scratch / "puppeteer.json").write_text(json.dumps(puppeteer))
-        (scratch / "settings.json").write_text(json.dumps(SETTINGS))
         (scratch / "diagram.mmd").write_text(diagram, encoding="utf-8")
-        command = [npx, "--yes", MERMAID, "--quiet", "-p", "puppeteer.json"]
-        command += ["-c", "settings.json", "-b", "transparent"]
+        command = [shutil.which("npx") or "npx", "--yes", MERMAID, "--quiet"]
+        command += ["-p", "puppeteer.json", "-c", str(SETTINGS), "-b", "transparent"]
         command += ["-i", "diagram.mmd", "-o", "diagram.svg"]
         # Puppeteer would download a browser of its own.
         env = {**os.environ, "PUPPETEER_SKIP_DOWNLOAD": "1"}
-        if subprocess.run(command, cwd=scratch, env=env).returncode != 0:
-            raise WorkshopError(
-                f"{where}: Mermaid couldn't draw a diagram of this file, and said why "
-                f"above.\nCorrect the diagram, and type again: {COMMAND}"
-            )
-        return (scratch / "diagram.svg").read_bytes()
+        subprocess.run(command, cwd=scratch, env=env, check=True)
+        shutil.copy(scratch / "diagram.svg", picture)
 
 
-def main() -> int:
-    """Draw the pictures that are missing, and remove those that no page shows.
-
-    Returns:
-        The exit status.
-    """
+def main() -> None:
+    """Draw the pictures that are missing, and remove those that no page shows."""
     unused = set(FOLDER.glob("*.svg"))
-    try:
-        for page, text in building.read_pages(environment.ROOT).items():
-            where = page.relative_to(environment.ROOT).as_posix()
-            for diagram in BLOCK.findall(text):
-                path = picture(diagram)
-                unused.discard(path)
-                if not path.exists():
-                    path.write_bytes(draw(diagram, where))
-                    print(f"{where}: drew {path.name}")
-    except WorkshopError as error:
-        print(error, file=sys.stderr)
-        return environment.USAGE_ERROR
+    pages = [page for pattern in building.PAGES for page in ROOT.glob(pattern)]
+    for page in pages:
+        for diagram in BLOCK.findall(page.read_text(encoding="utf-8")):
+            path = picture(diagram)
+            unused.discard(path)
+            if not path.exists():
+                print(f"{page.relative_to(ROOT)}: drawing {path.name}")
+                draw(diagram, path)
     for path in unused:
         path.unlink()
         print(f"Removed {path.name}, which isn't on any page.")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
