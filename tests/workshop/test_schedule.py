@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 
-from tests.workshop.conftest import ROOT, RunWorkshop
-from workshop.core.steps import Repository
-from workshop.instructor.schedule import sheet
+from tests.workshop.conftest import RunWorkshop
 
 
 def rows_of(output: str) -> list[str]:
@@ -31,7 +28,7 @@ def test_the_sheet(workshop: RunWorkshop) -> None:
         "10:15 10:18 02 The second: show",
         "10:18 10:28 read, build, check",
         "10:28 10:35 break it, questions, catch up solve 2",
-        "10:35 10:40 Wrap-up",
+        "10:35 10:40 Wrap-up, hand in",
     ]
     assert "1 h 10 min in all" in done.stdout
 
@@ -50,14 +47,3 @@ def test_breaks_of_ones_own(workshop: RunWorkshop) -> None:
         "10:02 10:32 Break",
         "10:32 10:33 read, build, check, continued",
     ]
-
-
-def test_breaks_come_when_the_notes_say_so() -> None:
-    """A break follows each step whose INSTRUCTOR.md announces one."""
-    steps = Repository(ROOT).steps()
-    rows = [row.what for row in sheet(steps, start=540)]
-    for step, after in itertools.pairwise(steps):
-        notes = ROOT / "steps" / step.name / "INSTRUCTOR.md"
-        announced = bool(re.search(r"comes\s+a\s+break", notes.read_text("utf-8")))
-        index = rows.index(f"{after.number:02} {after.title}: show")
-        assert (rows[index - 1] == "Break") == announced, step.name

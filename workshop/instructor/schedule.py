@@ -80,7 +80,7 @@ def parts(steps: Sequence[Step], rests: bool) -> Iterator[tuple[int, str, str]]:
         last = step is steps[-1]
         behind = f"solve {step.number}" if last else f"reset {step.number + 1}"
         yield QUESTIONS, "   break it, questions, catch up", behind
-    yield WRAP_UP, "Wrap-up", ""
+    yield WRAP_UP, "Wrap-up, hand in", ""
 
 
 def sheet(steps: Sequence[Step], start: int, breaks: Sequence[Row] = ()) -> list[Row]:
