@@ -208,8 +208,7 @@ def verify(
 ) -> int:
     """Run every test there is: the proofs of the steps, and the runner's own."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    # More at a time than two cores can run, because tests often wait.
-    command += ["-n", "6", "tests/proofs"]
+    command += ["-n", "auto", "tests/proofs"]
     if step is None:
         command.append("tests/workshop")
     else:

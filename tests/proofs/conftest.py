@@ -23,7 +23,7 @@ AT_ONCE = 6
 """How many tests run at a time, which are more than there are cores, as tests wait."""
 FEWER = 2
 """How many on a slow machine, because Sanic gives up an app that isn't up in 30 s."""
-PATIENCE = 3600
+PATIENCE = 6 * 3600
 """Seconds after which a proof is ended: they wait for a busy machine."""
 
 # A worker of pytest-xdist sets the first, and with it `ps` cuts its lines. With the

@@ -43,7 +43,7 @@ START = 120.0
 """Seconds an app may take to start, to reload, or to end after Ctrl+C."""
 KILLED = 60.0
 """Seconds a process may take to end after a kill."""
-COMMAND = 3000.0
+COMMAND = 5 * 3600.0
 """Seconds a command may take."""
 TOO_SLOW = "Not all workers acknowledged a successful startup"
 """What Sanic says of servers that aren't up in 30 seconds, before it exits."""
