@@ -112,10 +112,8 @@ def test_a_bad_drain_is_refused(server: AppServer, tmp_path: Path) -> None:
     server.worker_pid()
     with server.likely("the check at the beginning of create_saje() is gone"):
         for value in ("soon", "yes", "-1", "nan", "86401"):
-            setting = {"name": "SAJE_DRAIN", "value": value}
-            reply = server.request("POST", "/probe/setting", setting)
-            server.did = f"SANIC_SAJE_DRAIN={value}, then create_saje(app)"
-            assert "SAJE_DRAIN must be seconds" in str(reply.json["refused"])
+            refusal = server.refusal("SAJE_DRAIN", value)
+            assert "SAJE_DRAIN must be seconds" in str(refusal)
         with pytest.raises(Checkpoint) as failure:
             AppServer(server.app, tmp_path, drain="soon").kill()
         server.did = "SANIC_SAJE_DRAIN=soon, then started the app"

@@ -7,33 +7,20 @@ import pytest
 from app_server import AppServer, Call
 
 SETUP = """
-import asyncio
-import sqlite3
 import threading
-import time
 from contextlib import closing
-from math import inf
-from pathlib import Path
-import saje.scheduler
 import ujson
 from saje.job import Job
-from saje.model import Claim, JobState, NewJob, Outcome, new_uid
 from saje.retry import Retry
 from saje.schema import APPLICATION_ID, MIGRATIONS
-from saje.scheduler import Scheduler
-from saje.sqlite import SQLiteBackend
 from saje.threads import in_thread, interrupt
-from saje.wake import Bell, new_tokens
-from saje_probe_parts import became
-from saje_probe_scheduler import make_scheduler, running
-from saje_probe_sqlite import Beside, Clock
-path = Path(folder) / "jobs.db"
-other = Beside(path)
+from saje_probe_scheduler import *
+from saje_probe_sqlite import *
+other, clock = Beside(folder), Clock()
 put, rows = other.put, other.rows
-clock = Clock()
 
 def open_backend():
-    return SQLiteBackend(path, "normal", 1, 1000, clock)
+    return other.open(clock=clock)
 
 def names(claims):
     return [claim.task for claim in claims]
@@ -158,7 +145,7 @@ def test_only_some_errors_are_worth_another_try(server: AppServer, call: Call) -
     errors = "ConnectionResetError", "ValueError", "SystemExit"
     found = {kind: (await execute("probe_tries", kind=kind))[0] for kind in errors}
     found["a wrong argument"] = (await execute("probe_tries", unknown="argument"))[0]
-    once = await execute("probe_tries_once", kind="ConnectionError")
+    once = await execute("probe_raises", kind="ConnectionError")
     found["a ConnectionError, with a single try"] = once[0]
     found["an unknown task"] = (await execute("probe_that_nobody_has_defined"))[0]
     return found
@@ -244,14 +231,16 @@ def test_only_jobs_that_are_due_are_claimed(server: AppServer, call: Call) -> No
 def test_the_oldest_due_job_is_first(server: AppServer, call: Call) -> None:
     """Jobs are claimed in the order of run_at, and of seq where that is equal."""
     source = """
-    old = path.with_name("old.db")
-    with closing(sqlite3.connect(old, isolation_level=None)) as db:
+    old = Path(folder) / "old"
+    old.mkdir()
+    with closing(sqlite3.connect(old / "jobs.db", isolation_level=None)) as db:
         db.executescript(f"{MIGRATIONS[0]} PRAGMA user_version = 1;")
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         columns = "uid, task, kwargs, state, submitted_at"
         values = "randomblob(16), 'old', '{}', 'queued', 7.0"
         db.execute(f"INSERT INTO jobs ({columns}) VALUES ({values})")
-    backend, beside, found = SQLiteBackend(old, "normal"), Beside(old), []
+    beside, found = Beside(old), []
+    backend = beside.open()
     for name, run_at in {"c": 9.0, "d": 9.0, "b": 8.0, "a": 5.0, "e": 9.0}.items():
         beside.put(name, run_at=run_at)
     for _ in range(4):

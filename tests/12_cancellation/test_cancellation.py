@@ -13,39 +13,33 @@ from app_server import AppServer, Call, Reply
 SETTINGS = {"SAJE_WORKERS": 2, "SAJE_TICKS": 1}
 
 SETUP = """
-import asyncio
 import os
-import time
-from pathlib import Path
-from saje.model import JobState, NewJob, Outcome, encode, new_uid
+from unittest.mock import Mock
+from saje.job import Job
+from saje.model import encode
 from saje.periodic import latest_slot
-from saje.sqlite import SLOTS_KEPT, SQLiteBackend
-from saje.wake import Bell, new_tokens
-from saje_probe_cancelling import *
-from saje_probe_parts import became, connection, log_to
-from saje_probe_scheduler import make_scheduler
-from saje_probe_sqlite import Beside, Clock, succeeded
-from saje_probe_store import named
-path = Path(folder) / "jobs.db"
-other = Beside(path)
+from saje.sqlite import SLOTS_KEPT
+from saje_probe_scheduler import *
+from saje_probe_sqlite import *
+from saje_probe_tasks import Ends
+other, clock = Beside(folder), Clock()
 put, rows = other.put, other.rows
-clock = Clock()
 
 def slots():
     sql = "SELECT task, slot FROM slots ORDER BY task, slot"
     return other.db.execute(sql).fetchall()
 
 def open_backend(**values):
-    backend = SQLiteBackend(path, "normal", clock=clock, **values)
-    # Several of these write at once, which may take a while on a busy machine.
-    connection(backend).execute("PRAGMA busy_timeout = 20000")
-    return backend
+    return other.open(clock=clock, **values)
 
 def new(task="a task", **values):
     return NewJob(new_uid(), task, "{}", **values)
 
+def new_job(number=1, **kwargs):  # which a worker has claimed for the second time
+    return Job(Claim(number, new_uid(), "probe_ends", encode(kwargs), 2))
+
 async def end(way, cancelled=True, interrupted=False):
-    job = new_job(kwargs=encode({"way": way}))
+    job = new_job(way=way)
     Ends.began.clear()
     task = asyncio.create_task(job.execute())
     await became(lambda: Ends.began)
@@ -246,20 +240,21 @@ def test_a_worker_cancels_the_jobs_that_are_marked(
 ) -> None:
     """A worker cancels those of its jobs that somebody wants to end, each once."""
     source = """
-    backend = CancellingBackend([2, 4, 99])
+    backend = FakeBackend(unwanted=[2, 4, 99])
     scheduler = make_scheduler(backend, Bell(new_tokens()))
-    jobs = {FakeTask(): new_job(number) for number in (1, 2, 3, 4)}
+    jobs = {Mock(["cancel"]): new_job(number) for number in (1, 2, 3, 4)}
     scheduler.jobs.update(jobs)
     for _ in range(3):
         scheduler._cancel()
     marked = [job.claim.seq for job in jobs.values() if job.cancelled]
     interrupted = [job.claim.seq for job in jobs.values() if job.interrupted]
-    return backend.asked, marked, interrupted, [task.cancels for task in jobs]
+    cancels = [task.cancel.call_count for task in jobs]
+    return backend.events, marked, interrupted, cancels
     """
     asked, marked, interrupted, cancels = call(source)
     server.did += "\nwhere this worker has jobs 1 to 4, and looks three times"
     with server.likely("ask self.backend.cancelling() for the jobs of self.worker"):
-        assert asked == ["probe"] * 3
+        assert asked == [["cancelling", "probe"]] * 3
     with server.likely("cancel the asyncio task of each job, and of no others"):
         assert [count > 0 for count in cancels] == [False, True, False, True]
     with server.likely(
@@ -340,8 +335,8 @@ def test_a_cancelled_job_has_an_outcome(
 def test_a_job_is_cancelled_before_it_begins(server: AppServer, call: Call) -> None:
     """A job that is cancelled between its claim and its first line has an outcome."""
     source = """
-    scheduler = make_scheduler(CancellingBackend([1]), Bell(new_tokens()))
-    scheduler._start(new_job(kwargs='{"way": "CancelledError"}').claim)
+    scheduler = make_scheduler(FakeBackend(unwanted=[1]), Bell(new_tokens()))
+    scheduler._start(new_job(way="CancelledError").claim)
     scheduler._cancel()
     if not any(job.cancelled for job in scheduler.jobs.values()):
         return "nobody has cancelled it"
