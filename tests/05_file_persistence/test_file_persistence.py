@@ -568,36 +568,6 @@ def test_a_job_is_recorded_before_it_is_logged(server: AppServer, call: Call) ->
 
 
 @pytest.mark.todo("5.6")
-def test_a_job_is_finished_after_the_work(server: AppServer) -> None:
-    """While its task runs, a job is running; finished_at is the time after the work."""
-    release = server.data / "the-one-waited"
-    uid = server.post("probe_waits", until=str(release))
-    try:
-        with server.likely("_started() has to record RUNNING, before the work begins"):
-            server.running(uid)
-        details = server.details(uid, ended=False)
-        with server.likely("the job has started, and isn't finished"):
-            assert details["started_at"], details
-            assert details["finished_at"] is None, details
-            assert details["result"] is None, details
-    finally:
-        release.touch()
-    assert server.details(uid)["state"] == "succeeded"
-    details = server.details(server.post("hello", seconds=0.3))
-    with server.likely(
-        "**outcome passes the result as a field of its own: store(..., **outcome)"
-    ):
-        assert details["result"] == "Hello, World."
-        assert details["error"] is None
-    times = [details["started_at"], details["finished_at"]]
-    with server.likely("started_at and finished_at come from now(), which says UTC"):
-        assert all(str(time).endswith("+00:00") for time in times), times
-    started, finished = map(datetime.fromisoformat, times)
-    with server.likely("finished_at has to be taken after the work has ended"):
-        assert (finished - started).total_seconds() >= 0.29
-
-
-@pytest.mark.todo("5.6")
 @pytest.mark.parametrize(
     ("task", "kwargs", "error"),
     [
@@ -648,32 +618,6 @@ def test_a_result_that_json_cannot_hold_is_a_failure(
 
 
 @pytest.mark.todo("5.6")
-def test_only_jobs_that_have_a_slot_are_running(server: AppServer) -> None:
-    """Of 30 blocking jobs, 8 are running, and the others are queued."""
-    release = server.data / "all-waited"
-    try:
-        uids = [server.post("probe_waits", until=str(release)) for _ in range(30)]
-        server.logged("Waiting at once: 8.")
-        # The worker takes jobs in their order, so all 30 have had their turn then.
-        server.post("probe_says", text="after the thirty")
-        server.logged("Somebody says: after the thirty")
-        found = [server.details(uid, ended=False) for uid in uids]
-        server.did = "POST 30 jobs whose task blocks, and GET each of them"
-        with server.likely(
-            "a job that waits for a slot isn't running yet. _started() is called once "
-            "it has one, so record RUNNING there, and nowhere else"
-        ):
-            states = Counter(details["state"] for details in found)
-            assert states == {"running": 8, "queued": 22}
-            times = [d["started_at"] for d in found if d["state"] == "queued"]
-            assert not any(times)
-    finally:
-        release.touch()
-    for uid in uids:
-        assert server.details(uid)["state"] == "succeeded"
-
-
-@pytest.mark.todo("5.6")
 def test_an_outcome_that_cannot_be_written_is_logged(server: AppServer) -> None:
     """An outcome that can't be recorded is in the log at once; the worker goes on."""
     worker = server.worker().pid
@@ -698,17 +642,33 @@ def test_an_outcome_that_cannot_be_written_is_logged(server: AppServer) -> None:
 
 
 @pytest.mark.todo("5.6")
-def test_one_app_at_a_time_uses_the_file(server: AppServer) -> None:
-    """Another app on the same file is refused in words, and harms no running job."""
-    uid = server.post("hello", seconds=600)
-    server.running(uid)
-    with pytest.raises(Checkpoint) as failure:
-        AppServer(server.app, server.data).kill()
-    server.did = f"started another app, with SANIC_SAJE_DB={server.db}"
-    with server.likely("the lock in saje/creator.py was given, and has been changed"):
-        assert "Another app uses" in str(failure.value)
-        assert "Traceback" not in str(failure.value)
-        assert server.details(uid, ended=False)["state"] == "running"
+def test_a_job_is_finished_after_the_work(server: AppServer) -> None:
+    """While its task runs, a job is running; finished_at is the time after the work."""
+    release = server.data / "the-one-waited"
+    uid = server.post("probe_waits", until=str(release))
+    try:
+        with server.likely("_started() has to record RUNNING, before the work begins"):
+            server.running(uid)
+        details = server.details(uid, ended=False)
+        with server.likely("the job has started, and isn't finished"):
+            assert details["started_at"], details
+            assert details["finished_at"] is None, details
+            assert details["result"] is None, details
+    finally:
+        release.touch()
+    assert server.details(uid)["state"] == "succeeded"
+    details = server.details(server.post("hello", seconds=0.3))
+    with server.likely(
+        "**outcome passes the result as a field of its own: store(..., **outcome)"
+    ):
+        assert details["result"] == "Hello, World."
+        assert details["error"] is None
+    times = [details["started_at"], details["finished_at"]]
+    with server.likely("started_at and finished_at come from now(), which says UTC"):
+        assert all(str(time).endswith("+00:00") for time in times), times
+    started, finished = map(datetime.fromisoformat, times)
+    with server.likely("finished_at has to be taken after the work has ended"):
+        assert (finished - started).total_seconds() >= 0.29
 
 
 @pytest.mark.todo("5.6")
@@ -749,3 +709,43 @@ def test_no_job_is_forgotten(start: StartServer) -> None:
     ):
         assert on_file(again, late)[-1].get("error", {}).get("type") == "Interrupted"
         assert on_file(again, short)[-1]["state"] == "succeeded"
+
+
+@pytest.mark.todo("5.6")
+def test_only_jobs_that_have_a_slot_are_running(server: AppServer) -> None:
+    """Of 30 blocking jobs, 8 are running, and the others are queued."""
+    release = server.data / "all-waited"
+    try:
+        uids = [server.post("probe_waits", until=str(release)) for _ in range(30)]
+        server.logged("Waiting at once: 8.")
+        # The worker takes jobs in their order, so all 30 have had their turn then.
+        server.post("probe_says", text="after the thirty")
+        server.logged("Somebody says: after the thirty")
+        found = [server.details(uid, ended=False) for uid in uids]
+        server.did = "POST 30 jobs whose task blocks, and GET each of them"
+        with server.likely(
+            "a job that waits for a slot isn't running yet. _started() is called once "
+            "it has one, so record RUNNING there, and nowhere else"
+        ):
+            states = Counter(details["state"] for details in found)
+            assert states == {"running": 8, "queued": 22}
+            times = [d["started_at"] for d in found if d["state"] == "queued"]
+            assert not any(times)
+    finally:
+        release.touch()
+    for uid in uids:
+        assert server.details(uid)["state"] == "succeeded"
+
+
+@pytest.mark.todo("5.6")
+def test_one_app_at_a_time_uses_the_file(server: AppServer) -> None:
+    """Another app on the same file is refused in words, and harms no running job."""
+    uid = server.post("hello", seconds=600)
+    server.running(uid)
+    with pytest.raises(Checkpoint) as failure:
+        AppServer(server.app, server.data).kill()
+    server.did = f"started another app, with SANIC_SAJE_DB={server.db}"
+    with server.likely("the lock in saje/creator.py was given, and has been changed"):
+        assert "Another app uses" in str(failure.value)
+        assert "Traceback" not in str(failure.value)
+        assert server.details(uid, ended=False)["state"] == "running"
