@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from app_server import AppServer, Call, Reply
+from app_server import AppServer, Call
 
 BACKLOG = 3
 SETTINGS = {"SAJE_BACKLOG": BACKLOG, "SAJE_CONCURRENCY": 1, "SAJE_KEEP": 1}
@@ -229,22 +229,16 @@ def test_the_backlog_is_exact(server: AppServer, call: Call) -> None:
         assert refused == ["BacklogFull"] * (200 - backlog)
 
 
-def submit(server: AppServer) -> Reply:
-    """POST a job that is over in no time, which may be refused."""
-    body = {"task": "probe_says", "kwargs": {"text": "submitted"}}
-    return server.request("POST", "/v1/job", body)
-
-
 @pytest.mark.todo("8.4")
 def test_a_full_backlog_is_503(server: AppServer, tmp_path: Path) -> None:
     """POST answers 503 in words and stores nothing, until there is room again."""
-    gate = tmp_path / "gate"
+    gate, job = tmp_path / "gate", {"task": "probe_says", "kwargs": {"text": "over"}}
     busy = server.post("probe_waits", until=str(gate))
     try:
         server.running(busy)
         for _ in range(BACKLOG):
             server.post("probe_says", text="waited")
-        reply = submit(server)
+        reply = server.request("POST", "/v1/job", job)
         server.did += f"\nwhile {BACKLOG} jobs wait, with SANIC_SAJE_BACKLOG={BACKLOG}"
         with server.likely(
             "catch BacklogFull, and raise ServiceUnavailable, which is a 503. (A 429 "
@@ -264,7 +258,10 @@ def test_a_full_backlog_is_503(server: AppServer, tmp_path: Path) -> None:
             assert server.select(sql) == [(BACKLOG,)]
     finally:
         gate.touch()
-    server.until(lambda: submit(server).status == 202, "a job is accepted again")
+    server.until(
+        lambda: server.request("POST", "/v1/job", job).status == 202,
+        "a job is accepted again",
+    )
     log = server.output()[server.begun :]
     with server.likely("it isn't our mistake, so no traceback: quiet=True"):
         assert "Traceback" not in log, f"a traceback in the log:\n{log[-500:]}"

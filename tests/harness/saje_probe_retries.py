@@ -41,7 +41,7 @@ async def sleep(self: Task) -> str:
 
 
 endless = probe(sleep, "endless", limit=0.05, retry=Retry(tries=2, first=0.0))
-disguised = probe(decorated(sleep), "endless_decorated", limit=0.05)
+endless_decorated = probe(decorated(sleep), "endless_decorated", limit=0.05)
 
 
 @partial(probe, limit=0.05)
