@@ -17,10 +17,7 @@ from saje.threads import in_thread, interrupt
 from saje_probe_scheduler import *
 from saje_probe_sqlite import *
 other, clock = Beside(folder), Clock()
-put, rows = other.put, other.rows
-
-def open_backend():
-    return other.open(clock=clock)
+put, rows, backend = other.put, other.rows, other.open(clock=clock)
 
 def names(claims):
     return [claim.task for claim in claims]
@@ -205,7 +202,6 @@ def test_a_hopeless_job_is_dead(server: AppServer) -> None:
 def test_only_jobs_that_are_due_are_claimed(server: AppServer, call: Call) -> None:
     """A job isn't claimed before its time has come, although others are."""
     source = """
-    backend = open_backend()
     for name, delay in delays.items():
         await backend.add(NewJob(new_uid(), name, "{}", delay))
     found = []
@@ -282,7 +278,7 @@ def test_a_delayed_job_waits(server: AppServer) -> None:
 def test_a_turn_says_when_the_next_job_is_due(server: AppServer, call: Call) -> None:
     """A turn returns the seconds until another job is due, 0 for now, inf for never."""
     source = """
-    backend, found = open_backend(), {}
+    found = {}
     async def look(name, free=1):
         found[name] = (await backend.turn([], "probe", free))[2]
         if found[name] == inf:
@@ -338,7 +334,6 @@ def test_a_worker_wakes_up_when_a_job_is_due(server: AppServer, call: Call) -> N
             waits.append(seconds)
             clock.now = 1000.3
             await super()._wait(seconds)
-    backend = open_backend()
     await backend.add(NewJob(new_uid(), "probe_says", '{"text": "here"}', delay=0.3))
     scheduler, tick = make_scheduler(backend, Bell(new_tokens())), saje.scheduler.TICK
     scheduler.__class__, saje.scheduler.TICK = Sleeper, 3600
@@ -366,7 +361,7 @@ def test_a_worker_wakes_up_when_a_job_is_due(server: AppServer, call: Call) -> N
 def test_a_job_waits_until_its_pause_is_over(server: AppServer, call: Call) -> None:
     """A job that is tried again looks new, keeps its errors, and waits for a while."""
     source = """
-    backend, found = open_backend(), []
+    found = []
     uid = put("again", run_at=1.0)
     for attempt in (1, 2):
         _, claims, _ = await backend.turn([], "probe", 5)
@@ -411,7 +406,6 @@ def test_a_job_waits_until_its_pause_is_over(server: AppServer, call: Call) -> N
 def test_only_our_own_job_is_put_back(server: AppServer, call: Call) -> None:
     """A job that has ended, or that others run by now, isn't put back."""
     source = """
-    backend = open_backend()
     for name in ("again", "late", "done", "dead"):
         put(name, run_at=1.0)
     _, claims, _ = await backend.turn([], "probe", 5)
@@ -600,7 +594,7 @@ def test_a_call_is_interrupted_if_nobody_waits(server: AppServer, call: Call) ->
 def test_a_failed_job_is_queued_again(server: AppServer, call: Call) -> None:
     """A job that is failed or dead waits again, due now, and with all of its tries."""
     source = """
-    backend, uids, more = open_backend(), {}, {"attempt": 3, "tries": 3}
+    uids, more = {}, {"attempt": 3, "tries": 3}
     more |= {"started_at": 2.0, "finished_at": 3.0, "error": '{"type":"E"}'}
     more |= {"run_at": 2.0, "failures": '[{"type":"E","attempt":3}]'}
     for state in ("failed", "queued", "dead", "running", "succeeded"):

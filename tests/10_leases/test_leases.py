@@ -23,9 +23,7 @@ from saje_probe_scheduler import *
 from saje_probe_sqlite import *
 other, monotonic, tokens = Beside(folder), Clock(), new_tokens()
 put, rows, db = other.put, other.rows, other.db
-
-def open_backend():
-    return other.open(monotonic=monotonic)
+backend = other.open(monotonic=monotonic)
 
 def leases():
     return dict(db.execute("SELECT name, alive_until FROM workers"))
@@ -81,7 +79,6 @@ def test_a_beat_extends_a_lease(server: AppServer, call: Call) -> None:
 def test_what_was_claimed_without_a_lease(server: AppServer, call: Call) -> None:
     """A worker that had lost its lease gives up what it has claimed since then."""
     source = """
-    backend = open_backend()
     await backend.beat("b", 15)
     put("another's", state="running", worker="b", attempt=1)
     put("ended", state="succeeded", worker="a", attempt=1, result='"kept"')
@@ -139,7 +136,6 @@ def test_a_dismissed_worker_has_no_lease(server: AppServer, call: Call) -> None:
 def test_a_worker_that_stops_has_no_lease(server: AppServer, call: Call) -> None:
     """A worker that stops ends its lease, and only its own."""
     source = """
-    backend = open_backend()
     for name in ("probe", "another"):
         await backend.beat(name, 15)
     before = sorted(leases())
@@ -162,7 +158,6 @@ def test_a_worker_that_stops_has_no_lease(server: AppServer, call: Call) -> None
 def test_the_jobs_of_a_dead_worker_wait_again(server: AppServer, call: Call) -> None:
     """When a lease is over, its worker's jobs wait again, and all others stay."""
     source = """
-    backend = open_backend()
     for name in ("a", "b"):
         await backend.beat(name, 15)
     for task in ("a's first", "a's second", "b's"):

@@ -22,7 +22,7 @@ from saje_probe_scheduler import *
 from saje_probe_sqlite import *
 from saje_probe_supervisor import OVER, FakeProcess, Watched
 other = Beside(folder)
-put, rows = other.put, other.rows
+put, rows, backend = other.put, other.rows, other.open()
 
 def nothing():
     pass
@@ -302,7 +302,6 @@ def test_what_is_killed_comes_back(
 def test_a_crash_counts_for_its_jobs(server: AppServer, call: Call) -> None:
     """Each job that a worker ran when it died has one more crash, and no other job."""
     source = """
-    backend = other.open()
     for name in ("alive", "killed"):
         await backend.beat(name, 1e6)
     await backend.beat("silent", -1)  # its lease is over
@@ -355,7 +354,7 @@ def test_a_crash_counts_for_its_jobs(server: AppServer, call: Call) -> None:
 def test_the_third_crash_is_the_last(server: AppServer, call: Call) -> None:
     """A job whose worker has died three times is dead, and says why and when."""
     source = """
-    backend, found = other.open(), []
+    found = []
     uid = await backend.add(NewJob(new_uid(), "poison", "{}"))
     for number in range(4):
         await backend.beat(f"worker {number}", 1e6)
@@ -391,7 +390,6 @@ def test_the_third_crash_is_the_last(server: AppServer, call: Call) -> None:
 def test_a_worker_has_one_suspect(server: AppServer, call: Call) -> None:
     """Each worker runs one suspect at a time, beside any number of other jobs."""
     source = """
-    backend = other.open()
     for number in (1, 2, 3):
         put(f"suspect {number}", crashes=2)
     put("no crash yet"), put("one crash", crashes=1)

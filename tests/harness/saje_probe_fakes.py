@@ -112,10 +112,6 @@ class FakeQueue:
 
     put_nowait = put
 
-    def qsize(self) -> int:
-        """Return how many messages there are."""
-        return len(self.messages)
-
 
 class SlowBackend:
     """A backend that takes its time to store, and reports what it has stored."""
@@ -135,10 +131,6 @@ class SlowBackend:
         await asyncio.sleep(0.05)
         await self.backend.store(uid, state, **changes)
         self.events.append(f"stored as {state}")
-
-    async def fetch(self, uid: Any) -> Any:
-        """Look a job up."""
-        return await self.backend.fetch(uid)
 
 
 class FullDisk:
