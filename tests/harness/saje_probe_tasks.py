@@ -236,7 +236,9 @@ async def fills_the_disk(self: Task) -> str:
 @probe
 def read_only(self: Task, until: str) -> str:
     """Let the database be read-only until there is a file of that name."""
-    from saje_probe_sqlite import SQLiteBackend, limited
+    from saje_probe_sqlite import limited
+
+    from saje.sqlite import SQLiteBackend
 
     backend = next(b for b in gc.get_objects() if isinstance(b, SQLiteBackend))
     begun = threading.Event()
