@@ -286,7 +286,7 @@ def test_jobs_that_end_in_time_finish(server: AppServer) -> None:
     ends = ("SAJE worker complete", "Process Sanic-SajeWorker")
     with server.likely(NO_LIMIT):
         server.until(
-            lambda: [end for end in ends if end in server.output()[server.begun :]],
+            lambda: [end for end in ends if end in server.logged("")],
             f"{ends[0]!r} in the log",
         )
     with server.likely("an exception ended the worker in the middle of the drain"):
@@ -337,12 +337,12 @@ def test_jobs_share_one_drain(server: AppServer) -> None:
         server.logged("SAJE worker ready")
         server.until(
             lambda: (
-                "SAJE worker complete" in server.output()[server.begun :]
-                or "Goodbye, Late" in server.output()[server.begun :]
+                "SAJE worker complete" in server.logged("")
+                or "Goodbye, Late" in server.logged("")
             ),
             "the worker ends after one drain",
         )
-        lines = said(server.output()[server.begun :])
+        lines = said(server.logged(""))
         assert [line for line in lines if "Goodbye" in line] == []
         server.logged("Drained. Jobs left: 0")
     server.logged("SAJE worker complete")

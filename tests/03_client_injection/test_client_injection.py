@@ -191,7 +191,7 @@ def post(server: AppServer, **headers: str) -> Reply:
 def test_post_starts_a_job(server: AppServer) -> None:
     """POST /v1/job sends a job through the client, and then answers 202."""
     reply = post(server, probe_slow="yes")
-    at_answer = server.output()[server.begun :]
+    at_answer = server.logged("")
     cause = "the handler has to answer with status 202: the work is accepted, and not "
     cause += "yet done"
     if "type UUID" in at_answer or "UUID(" in at_answer:

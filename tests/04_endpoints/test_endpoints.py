@@ -402,7 +402,7 @@ def test_eight_blocking_tasks_run_at_a_time(server: AppServer) -> None:
     finally:
         release.touch()
     server.until(
-        lambda: server.output()[server.begun :].count("One has waited.") == 20,
+        lambda: server.logged("").count("One has waited.") == 20,
         "all 20 of them end",
     )
     with server.likely(

@@ -399,6 +399,6 @@ def test_two_workers_share_the_jobs(server: AppServer, tmp_path: Path) -> None:
     # From step 10 on, the pid follows the name.
     names = {row[0].partition(" ")[0] for row in select(server, "worker", mine)}
     assert sorted(names) == NAMES
-    log = server.output()[server.begun :]
+    log = server.logged("")
     ran = {text: log.count(f"Somebody says: {text}\n") for text in texts}
     assert {text: times for text, times in ran.items() if times != 1} == {}

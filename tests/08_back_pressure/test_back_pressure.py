@@ -262,7 +262,7 @@ def test_a_full_backlog_is_503(server: AppServer, tmp_path: Path) -> None:
         lambda: server.request("POST", "/v1/job", job).status == 202,
         "a job is accepted again",
     )
-    log = server.output()[server.begun :]
+    log = server.logged("")
     with server.likely("it isn't our mistake, so no traceback: quiet=True"):
         assert "Traceback" not in log, f"a traceback in the log:\n{log[-500:]}"
     refusal = server.refusal("SAJE_BACKLOG", "0")
