@@ -346,11 +346,11 @@ def server(
 
 
 @pytest.fixture
-def call(request: pytest.FixtureRequest, server: AppServer, tmp_path: Path) -> Call:
-    """Run some calls in one of the servers, after the SETUP of the suite."""
+def call(request: pytest.FixtureRequest, tmp_path: Path) -> Call:
+    """Run some calls in the latest server of a test, after the SETUP of its suite."""
 
     def run(source: str, **names: Any) -> Any:
-        source = dedent(source).strip()
+        server, source = request.node.stash[SERVERS][-1], dedent(source).strip()
         names = {"folder": str(tmp_path)} | names
         body = {"setup": request.module.SETUP, "source": source, "names": names}
         reply = server.request("POST", "/probe/call", body)

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 from app_process import Checkpoint
-from app_server import AppServer, StartServer
+from app_server import AppServer, Call, StartServer
 
 UID = "f54e4ca4-9b5b-4a3e-9c7b-5d1a0c0f7d11"
 OTHER = "0b87f3ee-3d9c-4a86-8f0f-2a4f1f0f3c52"
 TORN = f'{{"uid":"{UID}","state":"queued","ta'
 JOB = {"task": "hello", "uid": UID, "kwargs": {"name": "Ada", "seconds": 0}}
 
-SETUP = """
+SETUP = f"""
 import builtins
 import json
 from pathlib import Path
@@ -27,11 +27,12 @@ from saje.backend import FileBackend
 from saje.client import SajeClient
 from saje.job import Job
 from saje.model import JobState
-from saje_probe_parts import *
-uid, other = UUID(UID), UUID(OTHER)
+from saje_probe_fakes import *
+uid, other, job = UUID({UID!r}), UUID({OTHER!r}), {JOB}
 path = Path(folder) / "jobs.jsonl"
-path.write_text(text)
+path.write_text("")
 backend = FileBackend(path)
+
 def append(text):
     with path.open("a") as file:
         file.write(text)
@@ -45,14 +46,6 @@ def record(uid: str, state: str, **changes: Any) -> str:
     return json.dumps(values, separators=(",", ":")) + "\n"
 
 
-def call(
-    server: AppServer, folder: Path, source: str, text: str = "", **names: Any
-) -> Any:
-    """Run some calls in one of the servers, on a file that begins with a text."""
-    names |= {"UID": UID, "OTHER": OTHER, "text": text}
-    return server.call(SETUP, source, folder, **names)
-
-
 def on_file(server: AppServer, uid: str) -> list[dict[str, Any]]:
     """Return the records that the app's file has of a job."""
     lines = server.db.read_text(encoding="utf-8").splitlines()
@@ -60,7 +53,7 @@ def on_file(server: AppServer, uid: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.todo("5.1")
-def test_a_record_is_one_write(server: AppServer, tmp_path: Path) -> None:
+def test_a_record_is_one_write(server: AppServer, call: Call) -> None:
     """A record goes out in one write, with its line break, so that no lines mix."""
     source = """
     with disk(backend) as writes:
@@ -68,7 +61,7 @@ def test_a_record_is_one_write(server: AppServer, tmp_path: Path) -> None:
         await backend.store(uid, JobState.FAILED, error={})
     return [write.decode() for write in writes]
     """
-    writes = call(server, tmp_path, source)
+    writes = call(source)
     with server.likely(
         "write through self._writer, which appends and has no buffer. write_bytes() "
         "overwrites what others wrote, and text mode has a buffer"
@@ -94,7 +87,9 @@ def test_a_record_is_one_write(server: AppServer, tmp_path: Path) -> None:
 
 
 @pytest.mark.todo("5.1")
-def test_what_json_cannot_hold_is_not_stored(server: AppServer, tmp_path: Path) -> None:
+def test_what_json_cannot_hold_is_not_stored(
+    server: AppServer, call: Call, tmp_path: Path
+) -> None:
     """store() raises ValueError for what JSON can't hold, and writes nothing."""
     source = """
     raised = []
@@ -106,15 +101,18 @@ def test_what_json_cannot_hold_is_not_stored(server: AppServer, tmp_path: Path) 
     return raised
     """
     with server.likely("encode() refuses this, and other encoders write something"):
-        assert call(server, tmp_path, source) == ["ValueError"] * 4
+        assert call(source) == ["ValueError"] * 4
         assert (tmp_path / "jobs.jsonl").read_bytes() == b""
 
 
 @pytest.mark.todo("5.1")
-def test_a_torn_line_is_closed(server: AppServer, tmp_path: Path) -> None:
+def test_a_torn_line_is_closed(server: AppServer, call: Call, tmp_path: Path) -> None:
     """After a line torn by a crash, a record begins on a line of its own."""
-    source = 'await backend.store(other, JobState.QUEUED, task="hello")'
-    call(server, tmp_path, source, text=TORN)
+    source = """
+    append(text)
+    await backend.store(other, JobState.QUEUED, task="hello")
+    """
+    call(source, text=TORN)
     server.did += f"\nwith a file that ends in {TORN!r}"
     with server.likely(
         "the record was appended to the torn line, so begin with a line break if "
@@ -125,11 +123,10 @@ def test_a_torn_line_is_closed(server: AppServer, tmp_path: Path) -> None:
 
 
 @pytest.mark.todo("5.1")
-def test_a_record_that_was_cut_short_is_an_error(
-    server: AppServer, tmp_path: Path
-) -> None:
+def test_a_record_that_was_cut_short_is_an_error(server: AppServer, call: Call) -> None:
     """If the disk takes only a part of a record, store() raises OSError."""
     source = """
+    append(text)
     with disk(backend, room=room) as writes:
         try:
             await backend.store(uid, JobState.QUEUED, task="hello", kwargs={})
@@ -139,7 +136,7 @@ def test_a_record_that_was_cut_short_is_an_error(
     whole = len(record(UID, "queued", task="hello", kwargs={}))
     # The beginning fits, or all but the line break, which a torn line makes longer.
     for text, room in (("", 60), ("", whole - 1), (TORN, whole)):
-        raised = call(server, tmp_path, source, text=text, room=room)
+        raised = call(source, text=text, room=room)
         with server.likely(
             "write() returns how many bytes it wrote, so compare that with the length "
             "of what you gave it"
@@ -148,9 +145,10 @@ def test_a_record_that_was_cut_short_is_an_error(
 
 
 @pytest.mark.todo("5.2")
-def test_a_torn_line_hides_nothing(server: AppServer, tmp_path: Path) -> None:
+def test_a_torn_line_hides_nothing(server: AppServer, call: Call) -> None:
     """Each whole record is yielded with its offset; torn lines are warned about."""
     source = """
+    append(text)
     warned = []
     backend._warn = warned.append
     found = [(offset, m[1].decode()) for offset, m in backend._new_records()]
@@ -171,7 +169,7 @@ def test_a_torn_line_hides_nothing(server: AppServer, tmp_path: Path) -> None:
     ]
     starts = [sum(map(len, lines[:number])) for number in range(len(lines))]
     with server.likely("yield each whole line's offset, then its match, in a loop"):
-        found, warned = call(server, tmp_path, source, text="".join(lines))
+        found, warned = call(source, text="".join(lines))
     server.did += f"\nwith this file:\n{''.join(lines)}"
     with server.likely(
         "a torn or an empty line must not end the loop, and a record is a whole line "
@@ -188,7 +186,7 @@ def test_a_torn_line_hides_nothing(server: AppServer, tmp_path: Path) -> None:
 
 
 @pytest.mark.todo("5.2")
-def test_lines_are_read_once(server: AppServer, tmp_path: Path) -> None:
+def test_lines_are_read_once(server: AppServer, call: Call) -> None:
     """Only the lines are read and yielded that were added since the last time."""
     source = """
     file, counts, found = count_reads(backend), [], []
@@ -201,7 +199,7 @@ def test_lines_are_read_once(server: AppServer, tmp_path: Path) -> None:
     """
     many = "".join(record(str(uuid.uuid4()), "queued") for _ in range(2000))
     lines = [many, record(UID, "queued"), record(UID, "failed"), ""]
-    found, counts = call(server, tmp_path, source, lines=lines)
+    found, counts = call(source, lines=lines)
     server.did += f"\nwhich read so many bytes each time: {counts}"
     with server.likely(
         "lines are read again that were read before. The given line before your loop "
@@ -212,7 +210,7 @@ def test_lines_are_read_once(server: AppServer, tmp_path: Path) -> None:
 
 
 @pytest.mark.todo("5.2")
-def test_a_half_written_line_waits(server: AppServer, tmp_path: Path) -> None:
+def test_a_half_written_line_waits(server: AppServer, call: Call) -> None:
     """A line that is still being written is read when it is whole."""
     source = """
     warned, found = [], []
@@ -224,7 +222,7 @@ def test_a_half_written_line_waits(server: AppServer, tmp_path: Path) -> None:
     """
     line = record(UID, "queued", task="hello")
     parts = [line + line[:40], "", line[40:-1], "\n" + line]
-    found, warned = call(server, tmp_path, source, parts=parts)
+    found, warned = call(source, parts=parts)
     length = len(line)
     with server.likely(
         "the line is being written, in parts. Leave a line that has no line break yet "
@@ -235,7 +233,7 @@ def test_a_half_written_line_waits(server: AppServer, tmp_path: Path) -> None:
 
 
 @pytest.mark.todo("5.3")
-def test_a_look_up_merges_the_lines(server: AppServer, tmp_path: Path) -> None:
+def test_a_look_up_merges_the_lines(server: AppServer, call: Call) -> None:
     """fetch() merges the lines of one job, whichever process appended them."""
     source = """
     found = []
@@ -256,7 +254,7 @@ def test_a_look_up_merges_the_lines(server: AppServer, tmp_path: Path) -> None:
         record(OTHER, "succeeded", result=8),
     ]
     with server.likely("fetch() returns JobDetails(**details), or None"):
-        found = call(server, tmp_path, source, lines=lines)
+        found = call(source, lines=lines)
     server.did += f"\nwith these lines, one after the other:\n{''.join(lines)}"
     with server.likely(
         "call self.refresh() first. The keys of self._offsets are bytes, each offset "
@@ -279,9 +277,10 @@ def test_a_look_up_merges_the_lines(server: AppServer, tmp_path: Path) -> None:
 
 
 @pytest.mark.todo("5.3")
-def test_an_unknown_job_is_none(server: AppServer, tmp_path: Path) -> None:
+def test_an_unknown_job_is_none(server: AppServer, call: Call) -> None:
     """fetch() returns None for an unknown uid, and for a job whose task is lost."""
     source = """
+    append(text)
     known = await backend.fetch(other)
     unknown = await backend.fetch(uid)
     append(line)
@@ -292,16 +291,17 @@ def test_an_unknown_job_is_none(server: AppServer, tmp_path: Path) -> None:
         "an unknown uid isn't in self._offsets, so use get(), which takes a default. "
         'A job without a "task" has lost its first line. Return None for both'
     ):
-        known, unknown, lost = call(server, tmp_path, source, text=text, line=line)
+        known, unknown, lost = call(source, text=text, line=line)
         server.did += f"\nwith this file:\n{text}{line}"
         assert (unknown, lost) == (None, None)
     assert known, "None for a job that is there"
 
 
 @pytest.mark.todo("5.3")
-def test_a_look_up_uses_the_index(server: AppServer, tmp_path: Path) -> None:
+def test_a_look_up_uses_the_index(server: AppServer, call: Call) -> None:
     """A look-up reads the new lines and those of its job, and no others."""
     source = """
+    append(text)
     states, counts, file = [], [], count_reads(backend)
     for line in lines:
         append(line)
@@ -314,7 +314,7 @@ def test_a_look_up_uses_the_index(server: AppServer, tmp_path: Path) -> None:
     text = record(UID, "queued", task="hello")
     text += "".join(record(str(uuid.uuid4()), "queued", task="a") for _ in range(3000))
     lines = ["", record(UID, "running"), record(UID, "failed")]
-    states, counts = call(server, tmp_path, source, text=text, lines=lines)
+    states, counts = call(source, text=text, lines=lines)
     with server.likely("fetch() doesn't find the lines of the job"):
         assert states == ["queued", "running", "failed"]
     server.did += f"\nwhich read so many bytes each time: {counts}"
@@ -326,7 +326,7 @@ def test_a_look_up_uses_the_index(server: AppServer, tmp_path: Path) -> None:
 
 
 @pytest.mark.todo("5.3")
-def test_no_job_answers_for_another(server: AppServer, tmp_path: Path) -> None:
+def test_no_job_answers_for_another(server: AppServer, call: Call) -> None:
     """If the file is cut or written again, a uid never gets another job's details."""
     source = """
     found = []
@@ -340,7 +340,7 @@ def test_no_job_answers_for_another(server: AppServer, tmp_path: Path) -> None:
     # The other job's line is where that of this one was, or begins before it.
     own = record(UID, "queued", task="hello", kwargs={"secret": True})
     texts = [own, line, line[1:] + line, "x" * 10 + line, ""]
-    own_details, *found = call(server, tmp_path, source, texts=texts)
+    own_details, *found = call(source, texts=texts)
     server.did += f"\nwith these texts, one after the other:\n{''.join(texts)}"
     with server.likely("fetch() doesn't find the job at the beginning of the file"):
         assert own_details, "None"
@@ -351,16 +351,14 @@ def test_no_job_answers_for_another(server: AppServer, tmp_path: Path) -> None:
 
 
 @pytest.mark.todo("5.4")
-def test_a_job_is_recorded_before_it_is_queued(
-    server: AppServer, tmp_path: Path
-) -> None:
+def test_a_job_is_recorded_before_it_is_queued(server: AppServer, call: Call) -> None:
     """Even with a slow disk, a job is on file before it is on the queue."""
     source = """
     events = []
     await SajeClient(FakeQueue(events), SlowBackend(backend, events)).send(job)
     return events
     """
-    events = call(server, tmp_path, source, job=JOB)
+    events = call(source)
     with server.likely("send() must put the message on the queue: put_nowait()"):
         assert "queued" in events
     with server.likely(
@@ -371,7 +369,7 @@ def test_a_job_is_recorded_before_it_is_queued(
 
 
 @pytest.mark.todo("5.4")
-def test_a_job_is_recorded_when_it_is_sent(server: AppServer, tmp_path: Path) -> None:
+def test_a_job_is_recorded_when_it_is_sent(server: AppServer, call: Call) -> None:
     """Once send() has returned, the job is on the queue, unchanged, and on file."""
     source = """
     client = SajeClient(FakeQueue(), backend)
@@ -379,7 +377,7 @@ def test_a_job_is_recorded_when_it_is_sent(server: AppServer, tmp_path: Path) ->
     details = await client.fetch(uid)
     return client.queue.messages, details and details.to_dict(), job
     """
-    messages, details, after = call(server, tmp_path, source, job=JOB)
+    messages, details, after = call(source)
     server.did = f"await saje.send({JOB}), then await saje.fetch({UID!r})"
     with server.likely("send() must put the message on the queue: put_nowait()"):
         assert messages
@@ -403,7 +401,7 @@ def test_a_job_is_recorded_when_it_is_sent(server: AppServer, tmp_path: Path) ->
 
 
 @pytest.mark.todo("5.4")
-def test_a_refused_job_leaves_no_trace(server: AppServer, tmp_path: Path) -> None:
+def test_a_refused_job_leaves_no_trace(server: AppServer, call: Call) -> None:
     """A job that JSON can't hold is neither recorded nor queued."""
     source = """
     client, raised = SajeClient(FakeQueue(), backend), []
@@ -416,7 +414,7 @@ def test_a_refused_job_leaves_no_trace(server: AppServer, tmp_path: Path) -> Non
     await client.send(job)
     return raised, text, messages, path.read_text()
     """
-    raised, text, messages, later = call(server, tmp_path, source, job=JOB)
+    raised, text, messages, later = call(source)
     with server.likely("encode() raises ValueError for it. Let that out"):
         assert raised == ["ValueError"] * 2
     with server.likely(
@@ -431,7 +429,7 @@ def test_a_refused_job_leaves_no_trace(server: AppServer, tmp_path: Path) -> Non
 @pytest.mark.todo("5.4")
 @pytest.mark.parametrize("kind", ["EOFError", "BrokenPipeError"])
 def test_a_job_that_cannot_be_queued_has_failed(
-    server: AppServer, tmp_path: Path, kind: str
+    server: AppServer, call: Call, kind: str
 ) -> None:
     """If the queue is gone, the job is recorded as failed, and send() raises."""
     source = """
@@ -444,7 +442,7 @@ def test_a_job_that_cannot_be_queued_has_failed(
     details = await client.fetch(uid)
     return raised, details and details.to_dict()
     """
-    raised, details = call(server, tmp_path, source, job=JOB, kind=kind)
+    raised, details = call(source, kind=kind)
     server.did = f"await saje.send(...), with a queue whose put_nowait() raises {kind}"
     with server.likely(
         "the queue is gone, and whoever sent the job has to hear of it. Record the "
@@ -540,9 +538,7 @@ def test_unknown_jobs_are_not_found(server: AppServer) -> None:
 
 
 @pytest.mark.todo("5.6")
-def test_a_job_is_recorded_before_it_is_logged(
-    server: AppServer, tmp_path: Path
-) -> None:
+def test_a_job_is_recorded_before_it_is_logged(server: AppServer, call: Call) -> None:
     """A job is recorded before its work begins, and before its outcome is logged."""
     source = """
     events = []
@@ -551,7 +547,7 @@ def test_a_job_is_recorded_before_it_is_logged(
         await Job.create(message, SlowBackend(backend, events)).execute()
     return events
     """
-    events = call(server, tmp_path, source, job=JOB)
+    events = call(source)
     with server.likely(
         "the outcome isn't on file when execute() returns. Record it there, and await "
         "the store(): a task that nobody awaits may get lost, with its exception"
@@ -569,36 +565,6 @@ def test_a_job_is_recorded_before_it_is_logged(
         order = [event for event in events if "succeeded" in event]
         assert order[0] == "stored as succeeded"
         assert order[1:], "no line `Job … succeeded: …` in the log"
-
-
-@pytest.mark.todo("5.6")
-def test_a_job_is_finished_after_the_work(server: AppServer) -> None:
-    """While its task runs, a job is running; finished_at is the time after the work."""
-    release = server.data / "the-one-waited"
-    uid = server.post("probe_waits", until=str(release))
-    try:
-        with server.likely("_started() has to record RUNNING, before the work begins"):
-            server.running(uid)
-        details = server.details(uid, ended=False)
-        with server.likely("the job has started, and isn't finished"):
-            assert details["started_at"], details
-            assert details["finished_at"] is None, details
-            assert details["result"] is None, details
-    finally:
-        release.touch()
-    assert server.details(uid)["state"] == "succeeded"
-    details = server.details(server.post("hello", seconds=0.3))
-    with server.likely(
-        "**outcome passes the result as a field of its own: store(..., **outcome)"
-    ):
-        assert details["result"] == "Hello, World."
-        assert details["error"] is None
-    times = [details["started_at"], details["finished_at"]]
-    with server.likely("started_at and finished_at come from now(), which says UTC"):
-        assert all(str(time).endswith("+00:00") for time in times), times
-    started, finished = map(datetime.fromisoformat, times)
-    with server.likely("finished_at has to be taken after the work has ended"):
-        assert (finished - started).total_seconds() >= 0.29
 
 
 @pytest.mark.todo("5.6")
@@ -652,32 +618,6 @@ def test_a_result_that_json_cannot_hold_is_a_failure(
 
 
 @pytest.mark.todo("5.6")
-def test_only_jobs_that_have_a_slot_are_running(server: AppServer) -> None:
-    """Of 30 blocking jobs, 8 are running, and the others are queued."""
-    release = server.data / "all-waited"
-    try:
-        uids = [server.post("probe_waits", until=str(release)) for _ in range(30)]
-        server.logged("Waiting at once: 8.")
-        # The worker takes jobs in their order, so all 30 have had their turn then.
-        server.post("probe_says", text="after the thirty")
-        server.logged("Somebody says: after the thirty")
-        found = [server.details(uid, ended=False) for uid in uids]
-        server.did = "POST 30 jobs whose task blocks, and GET each of them"
-        with server.likely(
-            "a job that waits for a slot isn't running yet. _started() is called once "
-            "it has one, so record RUNNING there, and nowhere else"
-        ):
-            states = Counter(details["state"] for details in found)
-            assert states == {"running": 8, "queued": 22}
-            times = [d["started_at"] for d in found if d["state"] == "queued"]
-            assert not any(times)
-    finally:
-        release.touch()
-    for uid in uids:
-        assert server.details(uid)["state"] == "succeeded"
-
-
-@pytest.mark.todo("5.6")
 def test_an_outcome_that_cannot_be_written_is_logged(server: AppServer) -> None:
     """An outcome that can't be recorded is in the log at once; the worker goes on."""
     worker = server.worker().pid
@@ -702,17 +642,33 @@ def test_an_outcome_that_cannot_be_written_is_logged(server: AppServer) -> None:
 
 
 @pytest.mark.todo("5.6")
-def test_one_app_at_a_time_uses_the_file(server: AppServer) -> None:
-    """Another app on the same file is refused in words, and harms no running job."""
-    uid = server.post("hello", seconds=600)
-    server.running(uid)
-    with pytest.raises(Checkpoint) as failure:
-        AppServer(server.app, server.data).kill()
-    server.did = f"started another app, with SANIC_SAJE_DB={server.db}"
-    with server.likely("the lock in saje/creator.py was given, and has been changed"):
-        assert "Another app uses" in str(failure.value)
-        assert "Traceback" not in str(failure.value)
-        assert server.details(uid, ended=False)["state"] == "running"
+def test_a_job_is_finished_after_the_work(server: AppServer) -> None:
+    """While its task runs, a job is running; finished_at is the time after the work."""
+    release = server.data / "the-one-waited"
+    uid = server.post("probe_waits", until=str(release))
+    try:
+        with server.likely("_started() has to record RUNNING, before the work begins"):
+            server.running(uid)
+        details = server.details(uid, ended=False)
+        with server.likely("the job has started, and isn't finished"):
+            assert details["started_at"], details
+            assert details["finished_at"] is None, details
+            assert details["result"] is None, details
+    finally:
+        release.touch()
+    assert server.details(uid)["state"] == "succeeded"
+    details = server.details(server.post("hello", seconds=0.3))
+    with server.likely(
+        "**outcome passes the result as a field of its own: store(..., **outcome)"
+    ):
+        assert details["result"] == "Hello, World."
+        assert details["error"] is None
+    times = [details["started_at"], details["finished_at"]]
+    with server.likely("started_at and finished_at come from now(), which says UTC"):
+        assert all(str(time).endswith("+00:00") for time in times), times
+    started, finished = map(datetime.fromisoformat, times)
+    with server.likely("finished_at has to be taken after the work has ended"):
+        assert (finished - started).total_seconds() >= 0.29
 
 
 @pytest.mark.todo("5.6")
@@ -753,3 +709,43 @@ def test_no_job_is_forgotten(start: StartServer) -> None:
     ):
         assert on_file(again, late)[-1].get("error", {}).get("type") == "Interrupted"
         assert on_file(again, short)[-1]["state"] == "succeeded"
+
+
+@pytest.mark.todo("5.6")
+def test_only_jobs_that_have_a_slot_are_running(server: AppServer) -> None:
+    """Of 30 blocking jobs, 8 are running, and the others are queued."""
+    release = server.data / "all-waited"
+    try:
+        uids = [server.post("probe_waits", until=str(release)) for _ in range(30)]
+        server.logged("Waiting at once: 8.")
+        # The worker takes jobs in their order, so all 30 have had their turn then.
+        server.post("probe_says", text="after the thirty")
+        server.logged("Somebody says: after the thirty")
+        found = [server.details(uid, ended=False) for uid in uids]
+        server.did = "POST 30 jobs whose task blocks, and GET each of them"
+        with server.likely(
+            "a job that waits for a slot isn't running yet. _started() is called once "
+            "it has one, so record RUNNING there, and nowhere else"
+        ):
+            states = Counter(details["state"] for details in found)
+            assert states == {"running": 8, "queued": 22}
+            times = [d["started_at"] for d in found if d["state"] == "queued"]
+            assert not any(times)
+    finally:
+        release.touch()
+    for uid in uids:
+        assert server.details(uid)["state"] == "succeeded"
+
+
+@pytest.mark.todo("5.6")
+def test_one_app_at_a_time_uses_the_file(server: AppServer) -> None:
+    """Another app on the same file is refused in words, and harms no running job."""
+    uid = server.post("hello", seconds=600)
+    server.running(uid)
+    with pytest.raises(Checkpoint) as failure:
+        AppServer(server.app, server.data).kill()
+    server.did = f"started another app, with SANIC_SAJE_DB={server.db}"
+    with server.likely("the lock in saje/creator.py was given, and has been changed"):
+        assert "Another app uses" in str(failure.value)
+        assert "Traceback" not in str(failure.value)
+        assert server.details(uid, ended=False)["state"] == "running"

@@ -4,101 +4,55 @@ import json
 import signal
 import sqlite3
 import uuid
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
-from app_server import AppServer, StartServer
+from app_server import AppServer, Call, StartServer
 
 SETUP = """
-import asyncio
 import builtins
-import sqlite3
-import time
-from contextlib import nullcontext
-from pathlib import Path
-from uuid import UUID, uuid4
-from saje.model import JobState, NewJob, Outcome
-from saje.sqlite import SQLiteBackend
-from saje_probe_parts import LIMITS, claim, connection, finish, limited, write
-path = Path(folder) / "jobs.db"
-backend = SQLiteBackend(path, "normal")  # which doesn't wait for a slow disk
-other = sqlite3.connect(
-    path, timeout=wait, isolation_level=None, check_same_thread=False
-)
-other.row_factory = sqlite3.Row
-other.execute("PRAGMA synchronous = normal")
-
-def put(db=other, **columns):
-    columns = {"uid": uuid4().bytes, "task": "hello", "kwargs": "{}"} | columns
-    columns = {"state": "queued", "submitted_at": 1.0} | columns
-    marks = ", ".join("?" * len(columns))
-    sql = f"INSERT INTO jobs ({', '.join(columns)}) VALUES ({marks})"
-    return db.execute(sql, tuple(columns.values())).lastrowid
+from saje_probe_sqlite import *
+other = Beside(folder)
+put, backend = other.put, other.open()
 
 def rows():
-    found = other.execute(
-        "SELECT seq, uid, task, kwargs, state, attempt, worker, submitted_at, "
-        "started_at, finished_at, result, error FROM jobs ORDER BY seq"
-    )
-    return [dict(row) | {"uid": row["uid"].hex()} for row in found]
-
-def count(db=other):
-    return db.execute("SELECT count(*) FROM jobs").fetchone()[0]
+    names = "seq, uid, task, kwargs, state, attempt, worker, submitted_at, "
+    names += "started_at, finished_at, result, error"
+    found = other.rows(names.replace("uid", "lower(hex(uid))"))
+    return [dict(zip(names.split(", "), row)) for row in found]
 """
 """What the calls of these tests begin with: a backend, and a connection beside it."""
 
 
-def call(server: AppServer, folder: Path, source: str, **names: Any) -> Any:
-    """Run some calls in one of the servers, with an SQLiteBackend of their own."""
-    return server.call(SETUP, source, folder, **{"wait": 20} | names)
-
-
-@contextmanager
-def opened(server: AppServer) -> Iterator[sqlite3.Connection]:
-    """Open the app's database beside the app, as another program would."""
-    with closing(sqlite3.connect(server.db, isolation_level=None)) as db:
-        db.row_factory = sqlite3.Row
-        try:
-            db.execute("SELECT count(*) FROM jobs")
-        except sqlite3.DatabaseError as error:
-            server.did = f"SELECT count(*) FROM jobs, in {server.db.name}"
-            raise server.failed("a database of jobs", repr(error)) from error
-        yield db
-
-
 def stored(server: AppServer) -> int:
     """Return how many jobs are in the app's database."""
-    with opened(server) as db:
-        return int(db.execute("SELECT count(*) FROM jobs").fetchone()[0])
+    return int(server.select("SELECT count(*) FROM jobs")[0][0])
 
 
-def on_disk(server: AppServer, uid: str) -> dict[str, Any]:
-    """Return the row of a job, which must be committed."""
-    with opened(server) as db:
-        key = uuid.UUID(uid).bytes
-        row = db.execute("SELECT * FROM jobs WHERE uid = ?", (key,)).fetchone()
+def on_disk(server: AppServer, uid: str) -> tuple[str, int]:
+    """Return the state and the attempt of a job, which must be committed."""
+    sql = "SELECT state, attempt FROM jobs WHERE uid = ?"
+    found = server.select(sql, uuid.UUID(uid).bytes)
     with server.likely("202 was sent although the row isn't committed"):
-        assert row is not None, "no row"
-    return dict(row)
+        assert found, "no row"
+    return tuple(found[0])
 
 
 @pytest.mark.todo("6.1")
-def test_a_write_is_committed(server: AppServer, tmp_path: Path) -> None:
+def test_a_write_is_committed(server: AppServer, call: Call) -> None:
     """Others see all of a write once it has returned, and nothing of it before."""
     source = """
     seen = []
     def writing(db):
         for _ in range(2):
-            put(db)
-            seen.append(count())
+            put(db=db)
+            seen.append(len(rows()))
         return "what the function returns"
     returned = await write(backend, writing)
-    return seen, count(), returned
+    return seen, len(rows()), returned
     """
-    seen, after, returned = call(server, tmp_path, source)
+    seen, after, returned = call(source)
     with server.likely("without a BEGIN, each statement commits itself"):
         assert seen == [0, 0]
     with server.likely(
@@ -121,15 +75,15 @@ def test_a_write_is_committed(server: AppServer, tmp_path: Path) -> None:
     ids=["error", "exit", "full"],
 )
 def test_a_write_is_all_or_nothing(
-    server: AppServer, tmp_path: Path, kind: str, expected: str
+    server: AppServer, call: Call, kind: str, expected: str
 ) -> None:
     """If a write raises, nothing of it is left, and the next write works."""
     source = """
     put()
     def fail(db):
-        put(db)
+        put(db=db)
         if kind == "a full disk":
-            put(db, kwargs="x" * 100_000)
+            put(db=db, kwargs="x" * 100_000)
         raise getattr(builtins, kind)("on purpose")
     async def attempt(function):
         try:
@@ -138,10 +92,10 @@ def test_a_write_is_all_or_nothing(
         except BaseException as error:
             return f"{type(error).__name__}: {error}"
     raised = await attempt(fail)
-    left = count()
-    return raised, left, await attempt(put), count()
+    left = len(rows())
+    return raised, left, await attempt(lambda db: put(db=db)), len(rows())
     """
-    raised, left, again, after = call(server, tmp_path, source, kind=kind)
+    raised, left, again, after = call(source, kind=kind)
     server.did += f"\nwith kind = {kind!r}"
     with server.likely(
         "half of the changes stay. If the function raises anything, even SystemExit, "
@@ -163,17 +117,18 @@ def test_a_write_is_all_or_nothing(
 
 
 @pytest.mark.todo("6.1")
-def test_nobody_writes_in_between(server: AppServer, tmp_path: Path) -> None:
+def test_nobody_writes_in_between(server: AppServer, call: Call) -> None:
     """While a function first reads and then writes, no other process can write."""
     source = """
     between = []
+    other.db.execute("PRAGMA busy_timeout = 0")
     def reads_then_writes(db):
-        found = count(db)
+        found = db.execute("SELECT * FROM jobs").fetchall()
         try:
             put()
         except sqlite3.OperationalError as error:
             between.append(str(error))
-        put(db, task=f"after {found}")
+        put(f"after {found}", db)
     raised = None
     try:
         await write(backend, reads_then_writes)
@@ -181,7 +136,7 @@ def test_nobody_writes_in_between(server: AppServer, tmp_path: Path) -> None:
         raised = str(error)
     return raised, between
     """
-    raised, between = call(server, tmp_path, source, wait=0)
+    raised, between = call(source)
     with server.likely(
         "another process wrote in between, so what the function had read was no longer "
         "true, and SQLite refuses such a write. BEGIN IMMEDIATE lets the others wait"
@@ -191,7 +146,7 @@ def test_nobody_writes_in_between(server: AppServer, tmp_path: Path) -> None:
 
 
 @pytest.mark.todo("6.2")
-def test_a_job_is_a_row(server: AppServer, tmp_path: Path) -> None:
+def test_a_job_is_a_row(server: AppServer, call: Call) -> None:
     """A new job is a queued row with exactly the values that it was given."""
     source = """
     before = time.time()
@@ -204,7 +159,7 @@ def test_a_job_is_a_row(server: AppServer, tmp_path: Path) -> None:
         """{"text": "it's \\"quoted\\", ümläute, \U0001f600"}""",
         """{"name": "'); DROP TABLE jobs; --"}""",
     ]
-    found, returned, in_order = call(server, tmp_path, source, texts=texts)
+    found, returned, in_order = call(source, texts=texts)
     with server.likely("add() must INSERT a row for each job"):
         assert len(found) == len(texts)
     with server.likely("store the task and the kwargs exactly as the job has them"):
@@ -221,7 +176,7 @@ def test_a_job_is_a_row(server: AppServer, tmp_path: Path) -> None:
 
 
 @pytest.mark.todo("6.2")
-def test_a_uid_that_is_taken_is_refused(server: AppServer, tmp_path: Path) -> None:
+def test_a_uid_that_is_taken_is_refused(server: AppServer, call: Call) -> None:
     """A second job with the uid of another is a ValueError, and changes nothing."""
     source = """
     uid, raised = uuid4(), None
@@ -232,7 +187,7 @@ def test_a_uid_that_is_taken_is_refused(server: AppServer, tmp_path: Path) -> No
         raised = "ValueError"
     return raised, [row["task"] for row in rows()]
     """
-    raised, tasks = call(server, tmp_path, source)
+    raised, tasks = call(source)
     with server.likely(
         "the client believes that its job was stored, and it wasn't, or it took the "
         "place of another job. Use a plain INSERT, which raises IntegrityError"
@@ -241,7 +196,7 @@ def test_a_uid_that_is_taken_is_refused(server: AppServer, tmp_path: Path) -> No
 
 
 @pytest.mark.todo("6.3")
-def test_the_oldest_are_claimed(server: AppServer, tmp_path: Path) -> None:
+def test_the_oldest_are_claimed(server: AppServer, call: Call) -> None:
     """claim() takes the oldest queued jobs, as many as are wanted, and no others."""
     source = """
     for number, state in enumerate(states):
@@ -256,7 +211,7 @@ def test_the_oldest_are_claimed(server: AppServer, tmp_path: Path) -> None:
     return claims, before, between, rows(), began, time.time()
     """
     states = ["succeeded", *["queued"] * 3, "running", "queued", "queued", "failed"]
-    found = call(server, tmp_path, source, states=states)
+    found = call(source, states=states)
     server.did += f"\nwith rows in these states: {', '.join(states)}"
     claims, before, between, after, began, end = found
     claimed = [[number for number, *_ in found] for found in claims]
@@ -302,13 +257,13 @@ return before, returned, rest
 
 @pytest.mark.todo("6.4")
 @pytest.mark.parametrize("end", ["succeeded", "failed"])
-def test_an_outcome_is_recorded(server: AppServer, tmp_path: Path, end: str) -> None:
+def test_an_outcome_is_recorded(server: AppServer, call: Call, end: str) -> None:
     """The outcome of a running job is in its row, and a second one isn't."""
     error = '{"type": "ValueError", "message": "it\'s \\"7\\""}'
     values = ('["ü", 1]', None) if end == "succeeded" else (None, error)
     outcomes = [[2, 2, end, *values], [2, 2, "failed", None, '"another"']]
     names = {"state": "running", "outcomes": outcomes}
-    before, returned, rest = call(server, tmp_path, FINISH, **names)
+    before, returned, rest = call(FINISH, **names)
     server.did += f"\nwith outcomes = {outcomes}"
     with server.likely("finish() returns whether it has changed the row: rowcount"):
         assert returned[0] is True
@@ -333,13 +288,13 @@ def test_an_outcome_is_recorded(server: AppServer, tmp_path: Path, end: str) -> 
     ids=["earlier", "queued", "unknown"],
 )
 def test_a_late_outcome_is_refused(
-    server: AppServer, tmp_path: Path, state: str, seq: int, attempt: int, cause: str
+    server: AppServer, call: Call, state: str, seq: int, attempt: int, cause: str
 ) -> None:
     """An outcome that comes too late returns False, and changes nothing."""
     outcomes = [[seq, attempt, "succeeded", '"late"', None]]
     outcomes.append([1, 1, "succeeded", '"in time"', None])
     names = {"state": state, "outcomes": outcomes}
-    before, returned, rest = call(server, tmp_path, FINISH, **names)
+    before, returned, rest = call(FINISH, **names)
     server.did += f"\nwith a row that is {state}, and outcomes = {outcomes}"
     with server.likely(f"this outcome must not be recorded: {cause}"):
         assert rest[0] == before
@@ -349,7 +304,7 @@ def test_a_late_outcome_is_refused(
 
 
 @pytest.mark.todo("6.5")
-def test_what_was_running_is_queued_again(server: AppServer, tmp_path: Path) -> None:
+def test_what_was_running_is_queued_again(server: AppServer, call: Call) -> None:
     """recover() queues what was running, leaves the rest alone, and keeps the order."""
     source = """
     for state in ("running", "queued", "succeeded", "running", "failed"):
@@ -360,7 +315,7 @@ def test_what_was_running_is_queued_again(server: AppServer, tmp_path: Path) -> 
     claims = (await claim(backend, 10, "worker"))[0]
     return before, counts, after, [(claim.seq, claim.attempt) for claim in claims]
     """
-    before, counts, after, claims = call(server, tmp_path, source)
+    before, counts, after, claims = call(source)
     states = [row["state"] for row in after]
     with server.likely(
         "a job that was running when the app died is queued, so that it runs again, "
@@ -384,7 +339,7 @@ def test_what_was_running_is_queued_again(server: AppServer, tmp_path: Path) -> 
 @pytest.mark.todo("6.6")
 @pytest.mark.parametrize("state", [None, "queued", "failed"])
 def test_pages_follow_each_other(
-    server: AppServer, tmp_path: Path, state: str | None
+    server: AppServer, call: Call, state: str | None
 ) -> None:
     """Page by page, each job is listed once, even if new jobs arrive meanwhile."""
     source = """
@@ -401,7 +356,7 @@ def test_pages_follow_each_other(
     return pages, after
     """
     states = [state or "queued", "queued" if state == "failed" else "failed"]
-    pages, after = call(server, tmp_path, source, states=states, state=state)
+    pages, after = call(source, states=states, state=state)
     server.did += f"\nwith state = {state!r}, states = {states}"
     numbers = range(8, -1, -2) if state else range(9, -1, -1)
     expected = [str(uuid.UUID(int=number)) for number in numbers]
@@ -433,12 +388,13 @@ def test_pages_follow_each_other(
 def test_202_means_committed(server: AppServer) -> None:
     """As soon as POST has answered 202, another program sees the job in the file."""
     uid = server.post("word_count", text="a b a")
-    row = on_disk(server, uid)
-    assert (row["task"], json.loads(row["kwargs"])) == ("word_count", {"text": "a b a"})
+    on_disk(server, uid)
+    sql = "SELECT task, kwargs FROM jobs WHERE uid = ?"
+    ((task, kwargs),) = server.select(sql, uuid.UUID(uid).bytes)
+    assert (task, json.loads(kwargs)) == ("word_count", {"text": "a b a"})
     with server.likely("the worker and the servers need the same store, open_backend"):
         assert server.details(uid)["result"]["words"] == 3
-    row = on_disk(server, uid)
-    assert (row["state"], row["attempt"]) == ("succeeded", 1)
+    assert on_disk(server, uid) == ("succeeded", 1)
     before = stored(server)
     for kwargs in (b'{"name": NaN}', b'"Ada"'):
         body = b'{"task": "hello", "kwargs": %b}' % kwargs
@@ -489,13 +445,91 @@ return connection(backend).execute("PRAGMA synchronous").fetchone()[0]
 
 
 @pytest.mark.todo("6.7")
-def test_sync_is_set(server: AppServer, tmp_path: Path) -> None:
+def test_sync_is_set(server: AppServer, call: Call) -> None:
     """SAJE_SYNC is "full" by default, and a value that isn't known is refused."""
     with server.likely("each server opens a SQLiteBackend, with the file and `sync`"):
-        assert call(server, tmp_path, SYNCHRONOUS) == 2
+        assert call(SYNCHRONOUS) == 2
     refusal = server.refusal("SAJE_SYNC", "fast")
     with server.likely("the check in create_saje() was given, and has been changed"):
         assert str(refusal).startswith("SAJE_SYNC must be"), refusal
+
+
+@pytest.mark.todo("6.7")
+def test_no_accepted_job_is_lost(
+    start: StartServer, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After kill -9, what was queued or running runs again, and Ctrl+C fails no job."""
+    server = start()
+    release = server.data / "the-one-waited"
+    ended = server.post("hello", name="Ada", seconds=0)
+    before = server.details(ended)
+    on_disk(server, ended)
+    lost = [server.post("probe_waits", until=str(release))]
+    server.running(lost[0])
+    # From step 11 on, a worker that is killed alone loses its job at once.
+    server.worker().suspend()
+    lost += [server.post("hello", name=str(n), seconds=0) for n in range(3)]
+    server.kill()
+    monkeypatch.setenv("SANIC_SAJE_SYNC", "normal")
+    again = start(after=server)
+    with again.likely("open_backend passes `sync` on to the SQLiteBackend"):
+        assert call(SYNCHRONOUS) == 1
+    with again.likely("the file of the last run is opened again, and recover() called"):
+        assert "Jobs that run again after the last stop: 1" in again.output()
+        again.running(lost[0])
+    release.touch()
+    with again.likely("a job that was accepted runs after the next start"):
+        for uid in lost:
+            assert again.details(uid)["state"] == "succeeded"
+    assert on_disk(again, lost[0])[1] == 2
+    assert again.details(ended) == before
+    late = again.post("hello", seconds=600)
+    again.running(late)
+    again.signal(signal.SIGINT, to_group=True)
+    again.did = "Ctrl+C, while a job of 600 s ran"
+    again.ended_well()
+    with again.likely("a job that was interrupted has no outcome, so it runs again"):
+        assert on_disk(again, late)[0] in ("running", "queued")
+
+
+@pytest.mark.todo("6.7")
+@pytest.mark.parametrize("kind", ["another file", "damaged", "foreign", "newer"])
+def test_a_file_that_cannot_be_used_is_left_alone(
+    server: AppServer, call: Call, tmp_path: Path, kind: str
+) -> None:
+    """A file that isn't ours, or is damaged, stops the start in words, unchanged."""
+    source = """
+    import functools
+    import saje.creator
+    try:
+        await saje.creator.take_over(file, functools.partial(SQLiteBackend, file))
+    except SystemExit as error:
+        return str(error)
+    """
+    file = tmp_path / "another.db"
+    assert stored(server) >= 0
+    with (
+        closing(sqlite3.connect(server.db)) as db,
+        closing(sqlite3.connect(file)) as copy,
+    ):
+        if kind == "foreign":
+            copy.execute("CREATE TABLE recipes (name)")
+        elif kind != "another file":
+            db.backup(copy)
+        if kind == "newer":
+            copy.execute("PRAGMA user_version = 99")
+    if kind == "another file":
+        file.write_text('{"uid":"f54e4ca4","state":"queued"}\n' * 100)
+    if kind == "damaged":
+        content = file.read_bytes()
+        file.write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
+    before = file.read_bytes()
+    refusal = str(call(source, file=str(file)))
+    server.did = f"started the app with SANIC_SAJE_DB={file}, which is {kind}"
+    with server.likely("the checks in saje/schema.py were given, and were changed"):
+        assert refusal.startswith("SAJE_DB must name another file"), refusal
+        assert str(file) in refusal
+        assert file.read_bytes() == before
 
 
 @pytest.mark.todo("6.7")
@@ -504,8 +538,8 @@ def test_post_says_that_the_store_cannot_write(server: AppServer, limit: str) ->
     """While the database can't be written, POST is 503 and stores nothing."""
     # More than the pages that an earlier job may have left free in the file.
     body = {"task": "word_count", "kwargs": {"text": "a b " * 450_000}}
-    with opened(server) as db:
-        before = stored(server)
+    before = stored(server)
+    with closing(sqlite3.connect(server.db, isolation_level=None)) as db:
         if limit == "a lock":
             db.execute("BEGIN IMMEDIATE")
             reply = server.request("POST", "/v1/job", body)
@@ -535,83 +569,9 @@ def test_an_outcome_is_recorded_later(server: AppServer) -> None:
         try:
             server.logged("recorded yet")
             waiting = server.post("hello", seconds=0)
-            assert on_disk(server, uid)["state"] == "running"
-            assert on_disk(server, waiting)["state"] == "queued"
+            assert on_disk(server, uid)[0] == "running"
+            assert on_disk(server, waiting)[0] == "queued"
         finally:
             release.touch()
         assert server.details(uid)["result"] == "a result that has to wait"
         assert server.details(waiting)["state"] == "succeeded"
-
-
-@pytest.mark.todo("6.7")
-def test_no_accepted_job_is_lost(
-    start: StartServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """After kill -9, what was queued or running runs again, and Ctrl+C fails no job."""
-    server = start()
-    release = server.data / "the-one-waited"
-    ended = server.post("hello", name="Ada", seconds=0)
-    before = server.details(ended)
-    on_disk(server, ended)
-    lost = [server.post("probe_waits", until=str(release))]
-    server.running(lost[0])
-    # From step 11 on, a worker that is killed alone loses its job at once.
-    server.worker().suspend()
-    lost += [server.post("hello", name=str(n), seconds=0) for n in range(3)]
-    server.kill()
-    monkeypatch.setenv("SANIC_SAJE_SYNC", "normal")
-    again = start(after=server)
-    with again.likely("open_backend passes `sync` on to the SQLiteBackend"):
-        assert call(again, tmp_path, SYNCHRONOUS) == 1
-    with again.likely("the file of the last run is opened again, and recover() called"):
-        assert "Jobs that run again after the last stop: 1" in again.output()
-        again.running(lost[0])
-    release.touch()
-    with again.likely("a job that was accepted runs after the next start"):
-        for uid in lost:
-            assert again.details(uid)["state"] == "succeeded"
-    assert on_disk(again, lost[0])["attempt"] == 2
-    assert again.details(ended) == before
-    late = again.post("hello", seconds=600)
-    again.running(late)
-    again.signal(signal.SIGINT, to_group=True)
-    again.did = "Ctrl+C, while a job of 600 s ran"
-    again.ended_well()
-    with again.likely("a job that was interrupted has no outcome, so it runs again"):
-        assert on_disk(again, late)["state"] in ("running", "queued")
-
-
-@pytest.mark.todo("6.7")
-@pytest.mark.parametrize("kind", ["another file", "damaged", "foreign", "newer"])
-def test_a_file_that_cannot_be_used_is_left_alone(
-    server: AppServer, tmp_path: Path, kind: str
-) -> None:
-    """A file that isn't ours, or is damaged, stops the start in words, unchanged."""
-    source = """
-    import functools
-    import saje.creator
-    try:
-        await saje.creator.take_over(file, functools.partial(SQLiteBackend, file))
-    except SystemExit as error:
-        return str(error)
-    """
-    file = tmp_path / "another.db"
-    with opened(server) as db, closing(sqlite3.connect(file)) as copy:
-        if kind == "foreign":
-            copy.execute("CREATE TABLE recipes (name)")
-        elif kind != "another file":
-            db.backup(copy)
-        if kind == "newer":
-            copy.execute("PRAGMA user_version = 99")
-    if kind == "another file":
-        file.write_text('{"uid":"f54e4ca4","state":"queued"}\n' * 100)
-    if kind == "damaged":
-        content = file.read_bytes()
-        file.write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
-    before = file.read_bytes()
-    refusal = str(call(server, tmp_path, source, file=str(file)))
-    server.did = f"started the app with SANIC_SAJE_DB={file}, which is {kind}"
-    with server.likely("the checks in saje/schema.py were given, and were changed"):
-        assert refusal.startswith("SAJE_DB must name another file"), refusal
-        assert str(file) in refusal
-        assert file.read_bytes() == before

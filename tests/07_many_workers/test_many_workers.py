@@ -1,65 +1,36 @@
 """Step 07: many workers, which share the jobs and are woken by a bell."""
 
-import sqlite3
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from app_server import AppServer
+from app_server import AppServer, Call
 
 SLOTS = 4  # of each worker
 SETTINGS = {"SAJE_WORKERS": 2, "SAJE_CONCURRENCY": SLOTS}
 NAMES = ["Sanic-SajeWorker-0", "Sanic-SajeWorker-1"]
 
 SETUP = """
-import asyncio
-import time
-from contextlib import closing
-from pathlib import Path
-import saje.scheduler
-from saje.model import JobState, NewJob, Outcome, new_uid
-from saje.schema import connect
-from saje.sqlite import SQLiteBackend
 from saje.threads import in_thread
-from saje.wake import Bell, new_tokens
-from saje_probe_parts import became, claim, finish
 from saje_probe_scheduler import *
-path = Path(folder) / "jobs.db"
+from saje_probe_sqlite import *
+other = Beside(folder)
+put, rows = other.put, other.rows
 
 def took(tokens):
     return tokens.acquire(block=False)
-
-def open_backend(workers=1):
-    return SQLiteBackend(path, "normal", workers)
-
-async def add(backend, *names):
-    for name in names:
-        await backend.add(NewJob(new_uid(), name, "{}"))
-
-def rows():
-    with closing(connect(path, "normal")) as db:
-        sql = "SELECT task, state, attempt, started_at IS NULL FROM jobs ORDER BY seq"
-        return db.execute(sql).fetchall()
 """
 """What the calls of these tests begin with."""
 
 
-def call(server: AppServer, folder: Path, source: str, **names: Any) -> Any:
-    """Run some calls in one of the servers."""
-    return server.call(SETUP, source, folder, **names)
-
-
 def select(server: AppServer, columns: str, where: str = "true") -> list[Any]:
     """Return some columns of the jobs in the app's database."""
-    with closing(sqlite3.connect(server.db, timeout=20)) as db:
-        sql = f"SELECT {columns} FROM jobs WHERE {where} ORDER BY seq"
-        return db.execute(sql).fetchall()
+    return server.select(f"SELECT {columns} FROM jobs WHERE {where} ORDER BY seq")
 
 
 @pytest.mark.todo("7.1")
-def test_a_ring_adds_a_token(server: AppServer, tmp_path: Path) -> None:
+def test_a_ring_adds_a_token(server: AppServer, call: Call) -> None:
     """Each ring adds a token that stays, and one that finds no room does no harm."""
     source = """
     class Full:
@@ -75,7 +46,7 @@ def test_a_ring_adds_a_token(server: AppServer, tmp_path: Path) -> None:
         return added, str(error)
     return added, None
     """
-    added, raised = call(server, tmp_path, source)
+    added, raised = call(source)
     with server.likely("a ring adds one token: self._tokens.release()"):
         assert added == [True, True, False]
     with server.likely(
@@ -86,7 +57,7 @@ def test_a_ring_adds_a_token(server: AppServer, tmp_path: Path) -> None:
 
 
 @pytest.mark.todo("7.2")
-def test_all_tokens_are_taken_at_once(server: AppServer, tmp_path: Path) -> None:
+def test_all_tokens_are_taken_at_once(server: AppServer, call: Call) -> None:
     """The bell waits for a token, and then takes all that there are."""
     source = """
     tokens = new_tokens()
@@ -100,7 +71,7 @@ def test_all_tokens_are_taken_at_once(server: AppServer, tmp_path: Path) -> None
     again = asyncio.create_task(in_thread(bell._take))
     return early, done, await became(again.done), took(tokens)
     """
-    early, done, again, left = call(server, tmp_path, source)
+    early, done, again, left = call(source)
     with server.likely(
         "without a token there is nothing to do yet, so the first acquire() has to wait"
     ):
@@ -118,7 +89,7 @@ def test_all_tokens_are_taken_at_once(server: AppServer, tmp_path: Path) -> None
 
 
 @pytest.mark.todo("7.3")
-def test_a_busy_worker_leaves_the_token(server: AppServer, tmp_path: Path) -> None:
+def test_a_busy_worker_leaves_the_token(server: AppServer, call: Call) -> None:
     """A worker without a free slot doesn't arm the bell, so a token stays."""
     source = """
     tokens = new_tokens()
@@ -129,7 +100,7 @@ def test_a_busy_worker_leaves_the_token(server: AppServer, tmp_path: Path) -> No
         bell.ring()
         return busy, bell.arms, took(tokens)
     """
-    busy, arms, left = call(server, tmp_path, source)
+    busy, arms, left = call(source)
     assert busy, "the job was claimed, and isn't running"
     with server.likely(
         "with all slots taken the worker can't use a token, but it takes the one that "
@@ -141,7 +112,7 @@ def test_a_busy_worker_leaves_the_token(server: AppServer, tmp_path: Path) -> No
 
 
 @pytest.mark.todo("7.3")
-def test_a_token_is_passed_on(server: AppServer, tmp_path: Path) -> None:
+def test_a_token_is_passed_on(server: AppServer, call: Call) -> None:
     """If the last slot was taken since the bell was armed, the ring is passed on."""
     source = """
     tokens = new_tokens()
@@ -154,7 +125,7 @@ def test_a_token_is_passed_on(server: AppServer, tmp_path: Path) -> None:
     scheduler._rung()
     return passed, scheduler.awake.is_set(), took(tokens)
     """
-    passed, awake, again = call(server, tmp_path, source)
+    passed, awake, again = call(source)
     with server.likely(
         "this worker has taken the token and can't use it, so a job waits although "
         "another worker is idle. Pass it on: self.bell.ring()"
@@ -166,16 +137,17 @@ def test_a_token_is_passed_on(server: AppServer, tmp_path: Path) -> None:
 
 
 @pytest.mark.todo("7.3")
-def test_an_idle_worker_looks_once_a_second(server: AppServer, tmp_path: Path) -> None:
+def test_an_idle_worker_looks_once_a_second(server: AppServer, call: Call) -> None:
     """Without a ring, an idle worker looks about once a second."""
     source = """
     backend = FakeBackend()
     async with running(make_scheduler(backend, Bell(new_tokens()))):
         await became(lambda: backend.looks)
         began = time.monotonic()
-        return await became(lambda: backend.looks > 2, 20), time.monotonic() - began
+        looked = await became(lambda: len(backend.looks) > 2, 20)
+        return looked, time.monotonic() - began
     """
-    looked, seconds = call(server, tmp_path, source)
+    looked, seconds = call(source)
     with server.likely(
         "a ring may get lost when a process is killed, so the worker has to look even "
         "if nobody rings, about once a second"
@@ -186,7 +158,7 @@ def test_an_idle_worker_looks_once_a_second(server: AppServer, tmp_path: Path) -
 
 
 @pytest.mark.todo("7.3")
-def test_a_ring_wakes_an_idle_worker(server: AppServer, tmp_path: Path) -> None:
+def test_a_ring_wakes_an_idle_worker(server: AppServer, call: Call) -> None:
     """A worker with a free slot looks at once when somebody rings, time and again."""
     source = """
     backend, bell, tick = FakeBackend(), Bell(new_tokens()), saje.scheduler.TICK
@@ -194,14 +166,14 @@ def test_a_ring_wakes_an_idle_worker(server: AppServer, tmp_path: Path) -> None:
     try:
         async with running(make_scheduler(backend, bell)):
             for looks in (1, 2, 3):
-                if not await became(lambda: backend.looks >= looks):
-                    return backend.looks
+                if not await became(lambda: len(backend.looks) >= looks):
+                    return len(backend.looks)
                 bell.ring()
-            return backend.looks
+            return len(backend.looks)
     finally:
         saje.scheduler.TICK = tick
     """
-    looks = call(server, tmp_path, source)
+    looks = call(source)
     server.did += "\nwith a TICK of an hour"
     with server.likely(
         "as long as there is a free slot, _wait() arms the bell each time, and _rung() "
@@ -223,13 +195,13 @@ def test_a_ring_wakes_an_idle_worker(server: AppServer, tmp_path: Path) -> None:
     ids=["two", "three", "few_slots", "one_slot", "one_worker"],
 )
 def test_a_claim_is_a_fair_share(
-    server: AppServer, tmp_path: Path, workers: int, free: int, sizes: list[int]
+    server: AppServer, call: Call, workers: int, free: int, sizes: list[int]
 ) -> None:
     """A worker gets its share of the jobs that wait, rounded up, the oldest first."""
     source = """
-    backend = open_backend(workers)
-    await add(backend, *names)
-    found = []
+    backend, found = other.open(workers=workers), []
+    for name in names:
+        put(name)
     while len(found) < 20:
         claims, more = await claim(backend, free)
         found.append(([claim.task for claim in claims], more))
@@ -238,7 +210,7 @@ def test_a_claim_is_a_fair_share(
     return found
     """
     names = list("abcdefghij")
-    found = call(server, tmp_path, source, workers=workers, free=free, names=names)
+    found = call(source, workers=workers, free=free, names=names)
     server.did += (
         f"\nwith {workers} workers, {free} free slots, and these jobs: {names}"
     )
@@ -267,7 +239,7 @@ def test_a_claim_is_a_fair_share(
 
 
 @pytest.mark.todo("7.5")
-def test_a_claim_that_leaves_jobs_rings(server: AppServer, tmp_path: Path) -> None:
+def test_a_claim_that_leaves_jobs_rings(server: AppServer, call: Call) -> None:
     """A worker that leaves jobs behind wakes another one, and otherwise nobody."""
     source = """
     tokens, found = new_tokens(), []
@@ -278,7 +250,7 @@ def test_a_claim_that_leaves_jobs_rings(server: AppServer, tmp_path: Path) -> No
             found.append(took(tokens))
     return found
     """
-    left, nothing_left = call(server, tmp_path, source)
+    left, nothing_left = call(source)
     with server.likely(
         "this worker took the tokens of all these jobs. If it leaves some, it has to "
         "ring again, or the others don't look before the next second"
@@ -289,51 +261,53 @@ def test_a_claim_that_leaves_jobs_rings(server: AppServer, tmp_path: Path) -> No
 
 
 @pytest.mark.todo("7.6")
-def test_a_released_job_waits_again(server: AppServer, tmp_path: Path) -> None:
+def test_a_released_job_waits_again(server: AppServer, call: Call) -> None:
     """A job that is handed back waits in its old place, and keeps its attempts."""
     source = """
-    backend = open_backend()
-    await add(backend, *"abc")
+    backend = other.open()
+    for name in "abc":
+        put(name)
     claims, _ = await claim(backend, 2)
     await backend.release(claims)
     await backend.release([])
-    released = rows()
-    await add(backend, "d")
+    released = rows("state, attempt, started_at IS NULL")
+    put("d")
     again, _ = await claim(backend, 3)
     return released, [(job.task, job.attempt) for job in again]
     """
-    released, again = call(server, tmp_path, source)
+    released, again = call(source)
     with server.likely(
         "the jobs stay running, and nobody runs them. Set their state to 'queued'"
     ):
-        assert [row[1] for row in released] == ["queued"] * 3
+        assert [state for state, *_ in released] == ["queued"] * 3
     with server.likely(
         "the attempt only grows, at a claim. It is what tells an outcome of an old "
         "attempt from one of the latest"
     ):
-        assert [row[2] for row in released] == [1, 1, 0]
+        assert [attempt for _, attempt, _ in released] == [1, 1, 0]
         assert [attempt for _, attempt in again] == [2, 2, 1]
     with server.likely("it hasn't started: set started_at to NULL"):
-        assert [row[3] for row in released] == [1, 1, 1]
+        assert [waits for *_, waits in released] == [1, 1, 1]
     with server.likely("the job keeps its seq, which is its place in the line"):
         assert [name for name, _ in again] == ["a", "b", "c"]
 
 
 @pytest.mark.todo("7.6")
-def test_only_the_latest_attempt_is_released(server: AppServer, tmp_path: Path) -> None:
+def test_only_the_latest_attempt_is_released(server: AppServer, call: Call) -> None:
     """A job that has ended, or was claimed again since, isn't queued by release."""
     source = """
-    backend = open_backend()
-    await add(backend, "ended", "claimed again", "running")
+    backend = other.open()
+    for name in ("ended", "claimed again", "running"):
+        put(name)
     old, _ = await claim(backend, 3)
-    await finish(backend, Outcome(old[0].seq, 1, JobState.SUCCEEDED, "7"))
+    await finish(backend, succeeded(old[0]))
     await backend.release([old[1]])
     await claim(backend, 3)
     await backend.release(old)
-    return rows()
+    return rows("task, state, attempt")
     """
-    rows = call(server, tmp_path, source)
-    states = {name: (state, attempt) for name, state, attempt, _ in rows}
+    rows = call(source)
+    states = {name: (state, attempt) for name, state, attempt in rows}
     with server.likely("jobs that were handed back have to be queued"):
         assert states["running"] == ("queued", 1)
     with server.likely("it would run again although it has ended: `state = 'running'`"):
@@ -425,6 +399,6 @@ def test_two_workers_share_the_jobs(server: AppServer, tmp_path: Path) -> None:
     # From step 10 on, the pid follows the name.
     names = {row[0].partition(" ")[0] for row in select(server, "worker", mine)}
     assert sorted(names) == NAMES
-    log = server.output()[server.begun :]
+    log = server.logged("")
     ran = {text: log.count(f"Somebody says: {text}\n") for text in texts}
     assert {text: times for text, times in ran.items() if times != 1} == {}

@@ -1,61 +1,41 @@
 """Step 08: commits for many jobs at a time, a backlog with an end, and a clean-up."""
 
-import sqlite3
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
-from textwrap import dedent
-from typing import Any
 
 import pytest
-from app_server import AppServer, Reply
+from app_server import AppServer, Call
 
 BACKLOG = 3
 SETTINGS = {"SAJE_BACKLOG": BACKLOG, "SAJE_CONCURRENCY": 1, "SAJE_KEEP": 1}
 
 SETUP = """
-import asyncio
-from pathlib import Path
-from uuid import uuid4
 import saje.sqlite
-from saje.model import JobState, NewJob, Outcome, new_uid
-from saje.schema import connect
-from saje.sqlite import SQLiteBackend, add
-from saje.store import LARGEST, Store
-from saje_probe_parts import became
+from saje.sqlite import add
+from saje.store import LARGEST
+from saje_probe_sqlite import *
 from saje_probe_store import *
-path = Path(folder) / "jobs.db"
-other = connect(path, "normal")  # beside the one that is tested
-
-def put(task, **columns):
-    columns = {"uid": uuid4().bytes, "task": task, "kwargs": "{}"} | columns
-    columns = {"state": "queued", "submitted_at": 1.0} | columns
-    marks = ", ".join("?" * len(columns))
-    sql = f"INSERT INTO jobs ({', '.join(columns)}) VALUES ({marks})"
-    other.execute(sql, tuple(columns.values()))
-
-def rows(columns="task, state"):
-    return other.execute(f"SELECT {columns} FROM jobs ORDER BY seq").fetchall()
-
-def version():
-    return other.execute("PRAGMA data_version").fetchone()[0]
+other = Beside(folder)
+path, put, rows, version = other.path, other.put, other.rows, other.version
 
 def new_jobs(*names):
     return [NewJob(new_uid(), name, "{}") for name in names]
+
+async def prune(bite):
+    saje.sqlite.BITE, backend = bite, other.open()
+    traced = trace(backend._store._db)
+    try:
+        await asyncio.wait_for(backend.prune(1000.0), 10)
+    except TimeoutError:
+        return "endless"
+    return traced("BEGIN")
 """
-"""What the calls of these tests begin with."""
-
-
-def call(server: AppServer, folder: Path, source: str, **names: Any) -> Any:
-    """Run some calls in one of the servers, with a database of their own."""
-    return server.call(SETUP, source, folder, **names)
+"""What the calls of these tests begin with. Only workers prune, not servers."""
 
 
 @pytest.mark.todo("8.1")
 @pytest.mark.parametrize("waiting", [3, 1200], ids=["few", "many"])
-def test_a_batch_is_all_that_waits(
-    server: AppServer, tmp_path: Path, waiting: int
-) -> None:
+def test_a_batch_is_all_that_waits(server: AppServer, call: Call, waiting: int) -> None:
     """A batch has all requests that wait, in their order, up to LARGEST of them."""
     source = """
     store, batches = Store.__new__(Store), []
@@ -64,7 +44,7 @@ def test_a_batch_is_all_that_waits(
         batches.append(store._wait())
     return batches, store._requests.waits, LARGEST
     """
-    batches, waits, largest = call(server, tmp_path, source, waiting=waiting)
+    batches, waits, largest = call(source, waiting=waiting)
     server.did += f"\nwith {waiting} requests that wait"
     with server.likely(
         "if only some requests are there, commit them. Those that come later go into "
@@ -84,7 +64,7 @@ def test_a_batch_is_all_that_waits(
 
 
 @pytest.mark.todo("8.2")
-def test_a_batch_is_one_transaction(server: AppServer, tmp_path: Path) -> None:
+def test_a_batch_is_one_transaction(server: AppServer, call: Call) -> None:
     """A batch is one transaction, and requests in a row for a function are one call."""
     source = """
     db = connect(path, "normal")
@@ -93,7 +73,7 @@ def test_a_batch_is_one_transaction(server: AppServer, tmp_path: Path) -> None:
     results = named(commit(db, *pairs))
     return traced("BEGIN IMMEDIATE"), traced("COMMIT"), written, results, rows("task")
     """
-    begun, committed, written, results, rows = call(server, tmp_path, source)
+    begun, committed, written, results, rows = call(source)
     with server.likely(
         "a commit costs the same for one request as for all of them, so begin before "
         "the loop, and commit after it"
@@ -113,9 +93,7 @@ def test_a_batch_is_one_transaction(server: AppServer, tmp_path: Path) -> None:
 
 @pytest.mark.todo("8.2")
 @pytest.mark.parametrize("bad", ["a", "raises"], ids=["taken", "raises"])
-def test_one_bad_request_fails_alone(
-    server: AppServer, tmp_path: Path, bad: str
-) -> None:
+def test_one_bad_request_fails_alone(server: AppServer, call: Call, bad: str) -> None:
     """If one request of a batch fails, the others are committed nevertheless."""
     source = """
     db = connect(path, "normal")
@@ -123,7 +101,7 @@ def test_one_bad_request_fails_alone(
     results = named(commit(db, *((insert, name) for name in names)))
     return results, rows("task"), named(commit(db, (insert, "later")))
     """
-    results, rows, later = call(server, tmp_path, source, bad=bad)
+    results, rows, later = call(source, bad=bad)
     server.did += f"\nwith bad = {bad!r}, {'which is taken' if bad == 'a' else 'a bug'}"
     error = "ValueError" if bad == "a" else "RuntimeError"
     with server.likely(
@@ -137,7 +115,7 @@ def test_one_bad_request_fails_alone(
 
 
 @pytest.mark.todo("8.2")
-def test_a_batch_that_cannot_be_written(server: AppServer, tmp_path: Path) -> None:
+def test_a_batch_that_cannot_be_written(server: AppServer, call: Call) -> None:
     """If the disk is full or locked, each caller hears it, and nothing is stored."""
     source = """
     db = connect(path, "normal")
@@ -146,13 +124,13 @@ def test_a_batch_that_cannot_be_written(server: AppServer, tmp_path: Path) -> No
     left = rows("task")
     db.execute("PRAGMA max_page_count = 1073741823")
     db.execute("PRAGMA busy_timeout = 0")
-    other.execute("BEGIN IMMEDIATE")
+    other.db.execute("BEGIN IMMEDIATE")
     locked = named(commit(db, (insert, "c"), (count, "d")))
-    other.execute("ROLLBACK")
+    other.db.execute("ROLLBACK")
     later = named(commit(db, (insert, "later")))
     return [repr(result) for result in results], left, locked, later
     """
-    results, left, locked, later = call(server, tmp_path, source)
+    results, left, locked, later = call(source)
     server.did += "\non a disk that has no room for the large one"
     with server.likely(
         "a part of the batch is stored, although its callers hear that it isn't. Undo "
@@ -171,7 +149,7 @@ def test_a_batch_that_cannot_be_written(server: AppServer, tmp_path: Path) -> No
 
 
 @pytest.mark.todo("8.2")
-def test_each_caller_gets_its_own_result(server: AppServer, tmp_path: Path) -> None:
+def test_each_caller_gets_its_own_result(server: AppServer, call: Call) -> None:
     """Each caller gets its own result or exception, and may be cancelled."""
     source = """
     store = SlowStore(connect(path, "normal"))
@@ -186,7 +164,7 @@ def test_each_caller_gets_its_own_result(server: AppServer, tmp_path: Path) -> N
     results = named(await asyncio.wait_for(both, 10))
     return written, results, await store.do(count, "last")
     """
-    written, results, last = call(server, tmp_path, source)
+    written, results, last = call(source)
     with server.likely("requests for one function are one call of it, as a list"):
         assert written[:2] == [["count", ["first"]], ["count", ["bad", "gone", "good"]]]
     expected = ["counted first", "ValueError", "CancelledError", "counted good"]
@@ -196,7 +174,7 @@ def test_each_caller_gets_its_own_result(server: AppServer, tmp_path: Path) -> N
 
 
 @pytest.mark.todo("8.3")
-def test_the_backlog_is_filled_to_its_end(server: AppServer, tmp_path: Path) -> None:
+def test_the_backlog_is_filled_to_its_end(server: AppServer, call: Call) -> None:
     """Jobs are accepted while there is room, which a claim makes again."""
     source = """
     for state in ("queued", "running", "failed", "queued", "succeeded", "running"):
@@ -207,11 +185,11 @@ def test_the_backlog_is_filled_to_its_end(server: AppServer, tmp_path: Path) -> 
     db, found, jobs = connect(path, "normal"), [], new_jobs(*"abcdefgh")
     for batch in (jobs[:5], jobs[5:6]):
         found.append(accepted(batch, add(db, batch, 4)))
-    other.execute("UPDATE jobs SET state = 'running' WHERE seq = 1")  # a claim
+    other.db.execute("UPDATE jobs SET state = 'running' WHERE seq = 1")  # a claim
     found.append(accepted(jobs[6:], add(db, jobs[6:], 4)))
     return found, [task for task, state in rows() if state == "queued"]
     """
-    found, queued = call(server, tmp_path, source)
+    found, queued = call(source)
     server.did += "\nso two jobs wait, and the backlog has room for four"
     full = "BacklogFull"
     with server.likely(
@@ -229,21 +207,18 @@ def test_the_backlog_is_filled_to_its_end(server: AppServer, tmp_path: Path) -> 
 
 
 @pytest.mark.todo("8.3")
-def test_the_backlog_is_exact(server: AppServer, tmp_path: Path) -> None:
+def test_the_backlog_is_exact(server: AppServer, call: Call) -> None:
     """However many jobs come at once from several servers, the backlog holds."""
     source = """
-    backend = SQLiteBackend(path, "normal", 1, backlog)
+    backend = other.open(backlog=backlog)
     adding = (backend.add(job) for job in new_jobs(*["hello"] * 50))
     results = await asyncio.gather(*adding, return_exceptions=True)
     return [name for name in named(results) if isinstance(name, str)], len(rows())
     """
     backlog = 70
-    call(server, tmp_path, "return rows()")  # creates the database
+    call("return rows()")  # creates the database
     with ThreadPoolExecutor(4) as pool:
-        made = [
-            pool.submit(call, server, tmp_path, source, backlog=backlog)
-            for _ in range(4)
-        ]
+        made = [pool.submit(call, source, backlog=backlog) for _ in range(4)]
     refused = [name for calls in made for name in calls.result()[0]]
     server.did += f"\nfour times at once, so 200 jobs, with a backlog of {backlog}"
     with server.likely(
@@ -254,29 +229,16 @@ def test_the_backlog_is_exact(server: AppServer, tmp_path: Path) -> None:
         assert refused == ["BacklogFull"] * (200 - backlog)
 
 
-def waiting(server: AppServer) -> int:
-    """Return how many jobs wait in the app's database."""
-    with closing(sqlite3.connect(server.db, timeout=20)) as db:
-        sql = "SELECT count(*) FROM jobs WHERE state = 'queued'"
-        return int(db.execute(sql).fetchone()[0])
-
-
-def submit(server: AppServer) -> Reply:
-    """POST a job that is over in no time, which may be refused."""
-    body = {"task": "probe_says", "kwargs": {"text": "submitted"}}
-    return server.request("POST", "/v1/job", body)
-
-
 @pytest.mark.todo("8.4")
 def test_a_full_backlog_is_503(server: AppServer, tmp_path: Path) -> None:
     """POST answers 503 in words and stores nothing, until there is room again."""
-    gate = tmp_path / "gate"
+    gate, job = tmp_path / "gate", {"task": "probe_says", "kwargs": {"text": "over"}}
     busy = server.post("probe_waits", until=str(gate))
     try:
         server.running(busy)
         for _ in range(BACKLOG):
             server.post("probe_says", text="waited")
-        reply = submit(server)
+        reply = server.request("POST", "/v1/job", job)
         server.did += f"\nwhile {BACKLOG} jobs wait, with SANIC_SAJE_BACKLOG={BACKLOG}"
         with server.likely(
             "catch BacklogFull, and raise ServiceUnavailable, which is a 503. (A 429 "
@@ -292,11 +254,15 @@ def test_a_full_backlog_is_503(server: AppServer, tmp_path: Path) -> None:
         with server.likely("say in the message what has happened, and what to do"):
             assert reply.json["message"] != "Service Unavailable", reply
         with server.likely("a job that was refused must not be in the database"):
-            assert waiting(server) == BACKLOG
+            sql = "SELECT count(*) FROM jobs WHERE state = 'queued'"
+            assert server.select(sql) == [(BACKLOG,)]
     finally:
         gate.touch()
-    server.until(lambda: submit(server).status == 202, "a job is accepted again")
-    log = server.output()[server.begun :]
+    server.until(
+        lambda: server.request("POST", "/v1/job", job).status == 202,
+        "a job is accepted again",
+    )
+    log = server.logged("")
     with server.likely("it isn't our mistake, so no traceback: quiet=True"):
         assert "Traceback" not in log, f"a traceback in the log:\n{log[-500:]}"
     refusal = server.refusal("SAJE_BACKLOG", "0")
@@ -304,10 +270,10 @@ def test_a_full_backlog_is_503(server: AppServer, tmp_path: Path) -> None:
 
 
 @pytest.mark.todo("8.5")
-def test_a_turn_is_one_transaction(server: AppServer, tmp_path: Path) -> None:
+def test_a_turn_is_one_transaction(server: AppServer, call: Call) -> None:
     """A turn records and claims in one transaction, and an idle one writes nothing."""
     source = """
-    backend = SQLiteBackend(path, "normal")
+    backend = other.open()
     for task in "abcde":
         put(task)
     await backend.turn([], "probe", 3)
@@ -320,7 +286,7 @@ def test_a_turn_is_one_transaction(server: AppServer, tmp_path: Path) -> None:
     await backend.turn([], "probe", 5)
     return commits, recorded, names, rows(), version() == before
     """
-    commits, recorded, names, rows, same = call(server, tmp_path, source)
+    commits, recorded, names, rows, same = call(source)
     with server.likely(
         "each commit waits for the disk, so one request has to do for both: the "
         "outcomes, the worker and the free slots are its item"
@@ -334,23 +300,9 @@ def test_a_turn_is_one_transaction(server: AppServer, tmp_path: Path) -> None:
     assert same, "a turn without anything to do has changed the database"
 
 
-PRUNE = """
-saje.sqlite.BITE = bite
-backend = SQLiteBackend(path, "normal")
-traced = trace(backend._store._db)
-async def prune():
-    try:
-        await asyncio.wait_for(backend.prune(1000.0), 10)
-    except TimeoutError:
-        return "endless"
-    return traced("BEGIN")
-"""
-"""The calls of the tests of 8.6 begin with this. Only workers prune, not servers."""
-
-
 @pytest.mark.todo("8.6")
 def test_only_old_jobs_that_have_ended_are_pruned(
-    server: AppServer, tmp_path: Path
+    server: AppServer, call: Call
 ) -> None:
     """A job goes if it ended before the time. All others stay, however old they are."""
     source = """
@@ -361,12 +313,12 @@ def test_only_old_jobs_that_have_ended_are_pruned(
     put("handed back", started_at=None)
     put("failed", state="failed", finished_at=2.0)
     put("new", state="succeeded", submitted_at=1001.0, finished_at=1002.0)
-    await prune()
+    await prune(500)
     left, before = rows("task"), version()
-    await prune()
+    await prune(500)
     return [task for task, in left], version() == before
     """
-    left, same = call(server, tmp_path, PRUNE + dedent(source), bite=500)
+    left, same = call(source)
     with server.likely("a job that ended before the time has to go, failed or not"):
         assert not {"old", "failed"} & set(left)
     with server.likely(
@@ -380,15 +332,15 @@ def test_only_old_jobs_that_have_ended_are_pruned(
 
 
 @pytest.mark.todo("8.6")
-def test_jobs_are_pruned_in_small_bites(server: AppServer, tmp_path: Path) -> None:
+def test_jobs_are_pruned_in_small_bites(server: AppServer, call: Call) -> None:
     """Each transaction looks at the next BITE rows, until none is left."""
     source = """
     for number in range(35):
         state = "queued" if number < 12 else "succeeded"
         put(state, state=state, finished_at=2.0 if number >= 12 else None)
-    return await prune(), [task for task, in rows("task")]
+    return await prune(10), [task for task, in rows("task")]
     """
-    bites, left = call(server, tmp_path, PRUNE + dedent(source), bite=10)
+    bites, left = call(source)
     server.did += "\nwith a BITE of 10, 12 jobs that wait, and 23 old ones after them"
     with server.likely(
         "it never comes to an end. Return the seq of the last row, so that the next "
@@ -406,15 +358,15 @@ def test_jobs_are_pruned_in_small_bites(server: AppServer, tmp_path: Path) -> No
 
 
 @pytest.mark.todo("8.6")
-def test_pruning_stops_at_new_jobs(server: AppServer, tmp_path: Path) -> None:
+def test_pruning_stops_at_new_jobs(server: AppServer, call: Call) -> None:
     """Beyond a row that was submitted after the time, there is nothing to look for."""
     source = """
     for number in range(40):
         new = {"submitted_at": 1001.0 + number, "finished_at": 2000.0}
         put("job", state="succeeded", **(new if number >= 10 else {"finished_at": 2.0}))
-    return await prune(), len(rows())
+    return await prune(10), len(rows())
     """
-    bites, left = call(server, tmp_path, PRUNE + dedent(source), bite=10)
+    bites, left = call(source)
     server.did += "\nwith a BITE of 10, 10 old jobs, and 30 new ones after them"
     with server.likely("the old jobs have to go"):
         assert left == 30

@@ -7,33 +7,17 @@ import pytest
 from app_server import AppServer, Call
 
 SETUP = """
-import asyncio
-import sqlite3
 import threading
-import time
 from contextlib import closing
-from math import inf
-from pathlib import Path
-import saje.scheduler
 import ujson
 from saje.job import Job
-from saje.model import Claim, JobState, NewJob, Outcome, new_uid
 from saje.retry import Retry
 from saje.schema import APPLICATION_ID, MIGRATIONS
-from saje.scheduler import Scheduler
-from saje.sqlite import SQLiteBackend
 from saje.threads import in_thread, interrupt
-from saje.wake import Bell, new_tokens
-from saje_probe_parts import became
-from saje_probe_scheduler import make_scheduler, running
-from saje_probe_sqlite import Beside, Clock
-path = Path(folder) / "jobs.db"
-other = Beside(path)
-put, rows = other.put, other.rows
-clock = Clock()
-
-def open_backend():
-    return SQLiteBackend(path, "normal", 1, 1000, clock)
+from saje_probe_scheduler import *
+from saje_probe_sqlite import *
+other, clock = Beside(folder), Clock()
+put, rows, backend = other.put, other.rows, other.open(clock=clock)
 
 def names(claims):
     return [claim.task for claim in claims]
@@ -158,7 +142,7 @@ def test_only_some_errors_are_worth_another_try(server: AppServer, call: Call) -
     errors = "ConnectionResetError", "ValueError", "SystemExit"
     found = {kind: (await execute("probe_tries", kind=kind))[0] for kind in errors}
     found["a wrong argument"] = (await execute("probe_tries", unknown="argument"))[0]
-    once = await execute("probe_tries_once", kind="ConnectionError")
+    once = await execute("probe_raises", kind="ConnectionError")
     found["a ConnectionError, with a single try"] = once[0]
     found["an unknown task"] = (await execute("probe_that_nobody_has_defined"))[0]
     return found
@@ -218,7 +202,6 @@ def test_a_hopeless_job_is_dead(server: AppServer) -> None:
 def test_only_jobs_that_are_due_are_claimed(server: AppServer, call: Call) -> None:
     """A job isn't claimed before its time has come, although others are."""
     source = """
-    backend = open_backend()
     for name, delay in delays.items():
         await backend.add(NewJob(new_uid(), name, "{}", delay))
     found = []
@@ -244,14 +227,16 @@ def test_only_jobs_that_are_due_are_claimed(server: AppServer, call: Call) -> No
 def test_the_oldest_due_job_is_first(server: AppServer, call: Call) -> None:
     """Jobs are claimed in the order of run_at, and of seq where that is equal."""
     source = """
-    old = path.with_name("old.db")
-    with closing(sqlite3.connect(old, isolation_level=None)) as db:
+    old = Path(folder) / "old"
+    old.mkdir()
+    with closing(sqlite3.connect(old / "jobs.db", isolation_level=None)) as db:
         db.executescript(f"{MIGRATIONS[0]} PRAGMA user_version = 1;")
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         columns = "uid, task, kwargs, state, submitted_at"
         values = "randomblob(16), 'old', '{}', 'queued', 7.0"
         db.execute(f"INSERT INTO jobs ({columns}) VALUES ({values})")
-    backend, beside, found = SQLiteBackend(old, "normal"), Beside(old), []
+    beside, found = Beside(old), []
+    backend = beside.open()
     for name, run_at in {"c": 9.0, "d": 9.0, "b": 8.0, "a": 5.0, "e": 9.0}.items():
         beside.put(name, run_at=run_at)
     for _ in range(4):
@@ -293,7 +278,7 @@ def test_a_delayed_job_waits(server: AppServer) -> None:
 def test_a_turn_says_when_the_next_job_is_due(server: AppServer, call: Call) -> None:
     """A turn returns the seconds until another job is due, 0 for now, inf for never."""
     source = """
-    backend, found = open_backend(), {}
+    found = {}
     async def look(name, free=1):
         found[name] = (await backend.turn([], "probe", free))[2]
         if found[name] == inf:
@@ -349,7 +334,6 @@ def test_a_worker_wakes_up_when_a_job_is_due(server: AppServer, call: Call) -> N
             waits.append(seconds)
             clock.now = 1000.3
             await super()._wait(seconds)
-    backend = open_backend()
     await backend.add(NewJob(new_uid(), "probe_says", '{"text": "here"}', delay=0.3))
     scheduler, tick = make_scheduler(backend, Bell(new_tokens())), saje.scheduler.TICK
     scheduler.__class__, saje.scheduler.TICK = Sleeper, 3600
@@ -377,7 +361,7 @@ def test_a_worker_wakes_up_when_a_job_is_due(server: AppServer, call: Call) -> N
 def test_a_job_waits_until_its_pause_is_over(server: AppServer, call: Call) -> None:
     """A job that is tried again looks new, keeps its errors, and waits for a while."""
     source = """
-    backend, found = open_backend(), []
+    found = []
     uid = put("again", run_at=1.0)
     for attempt in (1, 2):
         _, claims, _ = await backend.turn([], "probe", 5)
@@ -422,7 +406,6 @@ def test_a_job_waits_until_its_pause_is_over(server: AppServer, call: Call) -> N
 def test_only_our_own_job_is_put_back(server: AppServer, call: Call) -> None:
     """A job that has ended, or that others run by now, isn't put back."""
     source = """
-    backend = open_backend()
     for name in ("again", "late", "done", "dead"):
         put(name, run_at=1.0)
     _, claims, _ = await backend.turn([], "probe", 5)
@@ -611,7 +594,7 @@ def test_a_call_is_interrupted_if_nobody_waits(server: AppServer, call: Call) ->
 def test_a_failed_job_is_queued_again(server: AppServer, call: Call) -> None:
     """A job that is failed or dead waits again, due now, and with all of its tries."""
     source = """
-    backend, uids, more = open_backend(), {}, {"attempt": 3, "tries": 3}
+    uids, more = {}, {"attempt": 3, "tries": 3}
     more |= {"started_at": 2.0, "finished_at": 3.0, "error": '{"type":"E"}'}
     more |= {"run_at": 2.0, "failures": '[{"type":"E","attempt":3}]'}
     for state in ("failed", "queued", "dead", "running", "succeeded"):

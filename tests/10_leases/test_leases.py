@@ -18,31 +18,25 @@ would lose their leases all the time."""
 SETTINGS = {"SAJE_WORKERS": 2, "SAJE_CONCURRENCY": 4, "SAJE_LEASE": LEASE}
 
 SETUP = """
-import asyncio
-from pathlib import Path
-from saje.model import JobState, NewJob, new_uid
-from saje.sqlite import SQLiteBackend, beat, dismiss, reap
-from saje.wake import Bell, new_tokens
-from saje_probe_parts import became, claim, finish, log_to
+from saje.sqlite import beat, dismiss, reap
 from saje_probe_scheduler import *
-from saje_probe_sqlite import Beside, Clock, succeeded
-path = Path(folder) / "jobs.db"
-other = Beside(path)
+from saje_probe_sqlite import *
+other, monotonic, tokens = Beside(folder), Clock(), new_tokens()
 put, rows, db = other.put, other.rows, other.db
-monotonic = Clock()
-events, tokens = [], new_tokens()
-
-def open_backend():
-    return SQLiteBackend(path, "normal", monotonic=monotonic)
+backend = other.open(monotonic=monotonic)
 
 def leases():
     return dict(db.execute("SELECT name, alive_until FROM workers"))
 
-def made(*answers, **changes):  # a worker, on a backend that notes what it does
-    backend = LeaseBackend(events, *answers, **changes)
-    scheduler = make_scheduler(backend, Bell(tokens))
-    scheduler._give_up = lambda: events.append(["give up"])
+def make(**answers):  # a worker, on a backend that notes what it does
+    scheduler = make_scheduler(FakeBackend(**answers), Bell(tokens))
+    scheduler._give_up = lambda: scheduler.backend.note("give up")
     return scheduler
+
+async def beat_once(**answers):
+    scheduler = make(**answers)
+    await scheduler._beat()
+    return scheduler.backend.events
 """
 """What the calls of these tests begin with."""
 
@@ -85,7 +79,6 @@ def test_a_beat_extends_a_lease(server: AppServer, call: Call) -> None:
 def test_what_was_claimed_without_a_lease(server: AppServer, call: Call) -> None:
     """A worker that had lost its lease gives up what it has claimed since then."""
     source = """
-    backend = open_backend()
     await backend.beat("b", 15)
     put("another's", state="running", worker="b", attempt=1)
     put("ended", state="succeeded", worker="a", attempt=1, result='"kept"')
@@ -143,7 +136,6 @@ def test_a_dismissed_worker_has_no_lease(server: AppServer, call: Call) -> None:
 def test_a_worker_that_stops_has_no_lease(server: AppServer, call: Call) -> None:
     """A worker that stops ends its lease, and only its own."""
     source = """
-    backend = open_backend()
     for name in ("probe", "another"):
         await backend.beat(name, 15)
     before = sorted(leases())
@@ -166,7 +158,6 @@ def test_a_worker_that_stops_has_no_lease(server: AppServer, call: Call) -> None
 def test_the_jobs_of_a_dead_worker_wait_again(server: AppServer, call: Call) -> None:
     """When a lease is over, its worker's jobs wait again, and all others stay."""
     source = """
-    backend = open_backend()
     for name in ("a", "b"):
         await backend.beat(name, 15)
     for task in ("a's first", "a's second", "b's"):
@@ -257,11 +248,7 @@ def test_only_running_jobs_are_taken(server: AppServer, call: Call) -> None:
 @pytest.mark.todo("10.4")
 def test_a_beat_and_then_a_reap(server: AppServer, call: Call) -> None:
     """A worker extends its own lease, and then it takes the jobs of others."""
-    source = """
-    await made()._beat()
-    return events
-    """
-    events = call(source)
+    events = call("return await beat_once()")
     server.did = "_beat(), of a worker called probe whose lease lasts 15 s"
     with server.likely("the lease isn't extended: await self.backend.beat(...)"):
         assert ["beat", "probe", 15] in events
@@ -283,11 +270,7 @@ def test_a_beat_and_then_a_reap(server: AppServer, call: Call) -> None:
 @pytest.mark.todo("10.4")
 def test_a_lost_lease_is_noticed_at_once(server: AppServer, call: Call) -> None:
     """A worker that has lost its lease gives up its jobs, before it does more."""
-    source = """
-    await made(held=False)._beat()
-    return events
-    """
-    events = call(source)
+    events = call("return await beat_once(held=False)")
     server.did = "_beat(), when backend.beat() returns False"
     with server.likely(
         "the lease is gone, so others have the jobs: if beat() returns False, call "
@@ -310,7 +293,7 @@ def test_jobs_that_were_taken_are_announced(server: AppServer, call: Call) -> No
     for taken in (3, 0):
         lines = []
         with log_to(lines):
-            await made(taken=taken)._beat()
+            events = await beat_once(taken=taken)
         found.append((tokens.acquire(block=False), lines))
     return events, found
     """
@@ -336,7 +319,8 @@ def test_jobs_that_were_taken_are_announced(server: AppServer, call: Call) -> No
 def test_a_beat_that_fails(server: AppServer, call: Call, error: str) -> None:
     """While the store can't be used, a worker says so, and goes on with its jobs."""
     source = """
-    scheduler, lines, raised = made(error=error), [], None
+    scheduler, lines, raised = make(error=error), [], None
+    events = scheduler.backend.events
     with log_to(lines):
         try:
             await scheduler._beat()
@@ -370,10 +354,10 @@ def test_a_beat_that_fails(server: AppServer, call: Call, error: str) -> None:
 def test_a_worker_beats_again_and_again(server: AppServer, call: Call) -> None:
     """A worker beats before it claims a job, and then several times in each lease."""
     source = """
-    backend = LeaseBackend(events, error="reap")
+    backend = FakeBackend(error="reap")
     scheduler = make_scheduler(backend, Bell(tokens), lease=0.06)
     def beats():
-        return [event for event in events if event[0] == "beat"]
+        return [event for event in backend.events if event[0] == "beat"]
     async with running(scheduler) as run:
         await became(lambda: backend.looks or run.done())
         first = len(beats())
@@ -422,7 +406,7 @@ def test_jobs_that_are_given_up_are_interrupted(server: AppServer, call: Call) -
     """A worker that gives up its jobs interrupts all of them, and records nothing."""
     source = """
     lines, jobs = [], [long_job(), long_job(), long_job()]
-    backend = LeaseBackend(events, (jobs, False))
+    backend = FakeBackend((jobs, False))
     scheduler = make_scheduler(backend, Bell(tokens), concurrency=4)
     async with running(scheduler):
         await became(lambda: len(scheduler.jobs) == 3)
@@ -435,7 +419,7 @@ def test_jobs_that_are_given_up_are_interrupted(server: AppServer, call: Call) -
                 await became(lambda: not scheduler.jobs)
             left = len(scheduler.jobs)
             await scheduler._turn()
-    recorded = [event for event in events if event[0] == "record"]
+    recorded = [event for event in backend.events if event[0] == "record"]
     return asked, left, recorded, [line for line in lines if "succeed" in line]
     """
     asked, left, recorded, failed = call(source)
@@ -510,6 +494,5 @@ def test_a_worker_that_was_stopped(server: AppServer, tmp_path: Path) -> None:
         assert (details["state"], details["failures"]) == ("succeeded", [])
     assert details["result"] != worker.pid, "the result is that of the first worker"
     for value in ("0", "long"):
-        body = {"name": "SAJE_LEASE", "value": value}
-        refused = server.request("POST", "/probe/setting", body).json["refused"]
-        assert str(refused).startswith("SAJE_LEASE must be seconds"), refused
+        refusal = server.refusal("SAJE_LEASE", value)
+        assert str(refusal).startswith("SAJE_LEASE must be seconds"), refusal

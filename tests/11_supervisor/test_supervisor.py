@@ -12,25 +12,17 @@ RESTART = 20.0  # seconds, on a quiet machine, for a process and what it needs
 SETTINGS = {"SAJE_WORKERS": 2, "SAJE_CONCURRENCY": SLOTS}
 
 SETUP = """
-import asyncio
 import json
-from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
 import app.info
-import saje.scheduler
 import saje.threads
 from sanic.worker.constants import ProcessState
-from saje.model import Claim, NewJob, new_uid
-from saje.sqlite import SQLiteBackend
-from saje.wake import Bell, new_tokens
-from saje_probe_parts import became, claim, finish, log_to
-from saje_probe_scheduler import LeaseBackend, make_scheduler
-from saje_probe_sqlite import Beside, succeeded
+from saje_probe_scheduler import *
+from saje_probe_sqlite import *
 from saje_probe_supervisor import OVER, FakeProcess, Watched
-path = Path(folder) / "jobs.db"
-other = Beside(path)
-put, rows = other.put, other.rows
+other = Beside(folder)
+put, rows, backend = other.put, other.rows, other.open()
 
 def nothing():
     pass
@@ -81,7 +73,7 @@ def test_jobs_of_a_dead_process_are_taken_back(server: AppServer, call: Call) ->
     processes = [FakeProcess(name, 4700 + i) for i, name in enumerate(names)]
     watched = Watched(*processes, taken=2)
     await watched.look(nothing, processes[2].die, nothing, nothing)
-    return watched.backend.dead, watched.bell.rings
+    return watched.dead, watched.bell.rings
     """
     dead, rings = call(source)
     server.did += "\nso the third process was killed"
@@ -100,7 +92,7 @@ def test_a_death_that_nobody_saw_coming(server: AppServer, call: Call) -> None:
         process.pid = 4712
         process.die()
     await watched.look(process.die, nothing, restarted_and_dead, nothing)
-    return watched.backend.dead
+    return watched.dead
     """
     dead = call(source)
     with server.likely("its state is FAILED again, although its pid is another one"):
@@ -116,7 +108,7 @@ def test_a_supervisor_survives_an_error(server: AppServer, call: Call) -> None:
     def fail():
         raise RuntimeError("a mistake, because a test wants that")
     await asyncio.to_thread(watched.run, fail, process.die, nothing)
-    return watched.backend.dead
+    return watched.dead
     """
     with server.likely("_run() has to catch the error, and to call _watch() again"):
         dead = call(source)
@@ -216,7 +208,7 @@ def test_each_death_is_answered_once(server: AppServer, call: Call) -> None:
     ):
         await watched.look(event)
         counts.append(len(watched.manager.sent))
-    return counts, watched.manager.names(), watched.backend.dead
+    return counts, watched.manager.names(), watched.dead
     """
     counts, names, dead = call(source)
     server.did += "\nin which AGAIN pauses for 100 seconds after the second death"
@@ -310,7 +302,6 @@ def test_what_is_killed_comes_back(
 def test_a_crash_counts_for_its_jobs(server: AppServer, call: Call) -> None:
     """Each job that a worker ran when it died has one more crash, and no other job."""
     source = """
-    backend = SQLiteBackend(path, "normal")
     for name in ("alive", "killed"):
         await backend.beat(name, 1e6)
     await backend.beat("silent", -1)  # its lease is over
@@ -363,7 +354,7 @@ def test_a_crash_counts_for_its_jobs(server: AppServer, call: Call) -> None:
 def test_the_third_crash_is_the_last(server: AppServer, call: Call) -> None:
     """A job whose worker has died three times is dead, and says why and when."""
     source = """
-    backend, found = SQLiteBackend(path, "normal"), []
+    found = []
     uid = await backend.add(NewJob(new_uid(), "poison", "{}"))
     for number in range(4):
         await backend.beat(f"worker {number}", 1e6)
@@ -399,7 +390,6 @@ def test_the_third_crash_is_the_last(server: AppServer, call: Call) -> None:
 def test_a_worker_has_one_suspect(server: AppServer, call: Call) -> None:
     """Each worker runs one suspect at a time, beside any number of other jobs."""
     source = """
-    backend = SQLiteBackend(path, "normal")
     for number in (1, 2, 3):
         put(f"suspect {number}", crashes=2)
     put("no crash yet"), put("one crash", crashes=1)
@@ -445,7 +435,7 @@ def test_a_worker_has_one_suspect(server: AppServer, call: Call) -> None:
 def test_suspects_have_an_order(server: AppServer, call: Call) -> None:
     """A suspect has to be due, and the one that has been due for longest is first."""
     source = """
-    backend = SQLiteBackend(path, "normal", clock=lambda: 500.0)
+    backend = other.open(clock=lambda: 500.0)
     for name, run_at in (("later", 600.0), ("second", 20.0), ("first", 10.0)):
         put(name, run_at=run_at, crashes=2)
     claims = [(await claim(backend, 1, worker))[0] for worker in "abc"]
@@ -499,19 +489,13 @@ def test_a_poisonous_job_beside_others(
 
 STUCK = """
 saje.scheduler.TICK = 0.01
-events, free, log = [], [], []
-class Backend(LeaseBackend):
-    async def turn(self, outcomes, worker, slots):
-        free.append(slots)
-        return await super().turn(outcomes, worker, slots)
-    async def release(self, claims):
-        pass
-job = Claim(1, new_uid(), "hello", '{"seconds": 0.3}', 1)
-backend = Backend(events, ([job], False))
+log, job = [], Claim(1, new_uid(), "hello", '{"seconds": 0.3}', 1)
+backend = FakeBackend(([job], False))
+free, events = backend.looks, backend.events
 scheduler = make_scheduler(backend, Bell(new_tokens()), concurrency=2, drain=3600)
 run, thread = asyncio.create_task(scheduler.run()), Thread()
 try:  # either it ends, or it just goes on
-    await became(lambda: run.done() or backend.looks >= 4, 20)
+    await became(lambda: run.done() or len(free) >= 4, 20)
     early, before = run.done(), len(free)
     saje.threads.stuck.add(thread)
     with log_to(log):

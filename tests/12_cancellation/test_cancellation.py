@@ -13,39 +13,30 @@ from app_server import AppServer, Call, Reply
 SETTINGS = {"SAJE_WORKERS": 2, "SAJE_TICKS": 1}
 
 SETUP = """
-import asyncio
 import os
-import time
-from pathlib import Path
-from saje.model import JobState, NewJob, Outcome, encode, new_uid
+from unittest.mock import Mock
+from saje.job import Job
+from saje.model import encode
 from saje.periodic import latest_slot
-from saje.sqlite import SLOTS_KEPT, SQLiteBackend
-from saje.wake import Bell, new_tokens
-from saje_probe_cancelling import *
-from saje_probe_parts import became, connection, log_to
-from saje_probe_scheduler import make_scheduler
-from saje_probe_sqlite import Beside, Clock, succeeded
-from saje_probe_store import named
-path = Path(folder) / "jobs.db"
-other = Beside(path)
-put, rows = other.put, other.rows
-clock = Clock()
+from saje.sqlite import SLOTS_KEPT
+from saje_probe_scheduler import *
+from saje_probe_sqlite import *
+from saje_probe_tasks import Ends
+other, clock = Beside(folder), Clock()
+put, rows, backend = other.put, other.rows, other.open(clock=clock)
 
 def slots():
     sql = "SELECT task, slot FROM slots ORDER BY task, slot"
     return other.db.execute(sql).fetchall()
 
-def open_backend(**values):
-    backend = SQLiteBackend(path, "normal", clock=clock, **values)
-    # Several of these write at once, which may take a while on a busy machine.
-    connection(backend).execute("PRAGMA busy_timeout = 20000")
-    return backend
-
 def new(task="a task", **values):
     return NewJob(new_uid(), task, "{}", **values)
 
+def new_job(number=1, **kwargs):  # which a worker has claimed for the second time
+    return Job(Claim(number, new_uid(), "probe_ends", encode(kwargs), 2))
+
 async def end(way, cancelled=True, interrupted=False):
-    job = new_job(kwargs=encode({"way": way}))
+    job = new_job(way=way)
     Ends.began.clear()
     task = asyncio.create_task(job.execute())
     await became(lambda: Ends.began)
@@ -84,7 +75,6 @@ def submit(server: AppServer, key: str | None = None, **job: Any) -> Reply:
 def test_a_job_that_waits_is_cancelled_at_once(server: AppServer, call: Call) -> None:
     """A job that waits is cancelled at once, and no worker ever gets it."""
     source = """
-    backend = open_backend()
     uids = [await backend.add(new(delay=delay)) for delay in (0, 50, 0)]
     clock.now = 1007.0
     states = [await backend.cancel(uid) for uid in uids[:2]]
@@ -118,7 +108,6 @@ def test_a_job_that_waits_is_cancelled_at_once(server: AppServer, call: Call) ->
 def test_a_running_job_is_marked(server: AppServer, call: Call) -> None:
     """A running job goes on for now, and its worker can see that it is to end."""
     source = """
-    backend = open_backend()
     uids = [await backend.add(new()) for _ in range(3)]
     _, (claim,), _ = await backend.turn([], "one", 1)
     await backend.turn([], "two", 1)
@@ -158,7 +147,6 @@ def test_a_job_that_has_ended_stays_as_it_is(server: AppServer, call: Call) -> N
     ends = ["succeeded", "failed", "dead", "cancelled"]
     jobs = [put(state, state=state, finished_at=5.0) for state in ends]
     wanted = [*jobs[:2], new_uid(), put("waits"), *jobs[2:]]
-    backend = open_backend()
     states = await asyncio.gather(*(backend.cancel(uid) for uid in wanted))
     return states, rows("state, finished_at, cancel")[:4]
     """
@@ -184,7 +172,6 @@ def test_a_marked_job_does_not_wait_again(
 ) -> None:
     """If a job is to be cancelled and would wait again, it is cancelled instead."""
     source = """
-    backend = open_backend()
     uid = await backend.add(new())
     _, (claim,), _ = await backend.turn([], "probe", 1)
     await backend.cancel(uid)
@@ -246,20 +233,21 @@ def test_a_worker_cancels_the_jobs_that_are_marked(
 ) -> None:
     """A worker cancels those of its jobs that somebody wants to end, each once."""
     source = """
-    backend = CancellingBackend([2, 4, 99])
+    backend = FakeBackend(unwanted=[2, 4, 99])
     scheduler = make_scheduler(backend, Bell(new_tokens()))
-    jobs = {FakeTask(): new_job(number) for number in (1, 2, 3, 4)}
+    jobs = {Mock(["cancel"]): new_job(number) for number in (1, 2, 3, 4)}
     scheduler.jobs.update(jobs)
     for _ in range(3):
         scheduler._cancel()
     marked = [job.claim.seq for job in jobs.values() if job.cancelled]
     interrupted = [job.claim.seq for job in jobs.values() if job.interrupted]
-    return backend.asked, marked, interrupted, [task.cancels for task in jobs]
+    cancels = [task.cancel.call_count for task in jobs]
+    return backend.events, marked, interrupted, cancels
     """
     asked, marked, interrupted, cancels = call(source)
     server.did += "\nwhere this worker has jobs 1 to 4, and looks three times"
     with server.likely("ask self.backend.cancelling() for the jobs of self.worker"):
-        assert asked == ["probe"] * 3
+        assert asked == [["cancelling", "probe"]] * 3
     with server.likely("cancel the asyncio task of each job, and of no others"):
         assert [count > 0 for count in cancels] == [False, True, False, True]
     with server.likely(
@@ -340,8 +328,8 @@ def test_a_cancelled_job_has_an_outcome(
 def test_a_job_is_cancelled_before_it_begins(server: AppServer, call: Call) -> None:
     """A job that is cancelled between its claim and its first line has an outcome."""
     source = """
-    scheduler = make_scheduler(CancellingBackend([1]), Bell(new_tokens()))
-    scheduler._start(new_job(kwargs='{"way": "CancelledError"}').claim)
+    scheduler = make_scheduler(FakeBackend(unwanted=[1]), Bell(new_tokens()))
+    scheduler._start(new_job(way="CancelledError").claim)
     scheduler._cancel()
     if not any(job.cancelled for job in scheduler.jobs.values()):
         return "nobody has cancelled it"
@@ -383,7 +371,7 @@ def test_a_running_job_is_cancelled(server: AppServer, tmp_path: Path) -> None:
             assert delete(server, uid).status == 409
     finally:
         gate.touch()
-    log = server.output()[server.begun :]
+    log = server.logged("")
     assert "Goodbye, Ada." not in log
     with server.likely("somebody wanted this, so don't log it as an error"):
         assert "did not succeed" not in log
@@ -397,7 +385,6 @@ def test_a_running_job_is_cancelled(server: AppServer, tmp_path: Path) -> None:
 def test_a_key_is_recognized(server: AppServer, call: Call) -> None:
     """Two jobs with one key and one digest are one, and a job without a key is new."""
     source = """
-    backend = open_backend()
     jobs = [new(key=key, digest=digest) for key, digest in pairs]
     added = [
         (await asyncio.gather(backend.add(job), return_exceptions=True))[0]
@@ -440,7 +427,7 @@ def test_a_key_is_recognized(server: AppServer, call: Call) -> None:
 def test_a_key_outlives_its_job(server: AppServer, call: Call) -> None:
     """A key is known for as long as its job is stored, even with a full backlog."""
     source = """
-    backend = open_backend(backlog=1)
+    backend = other.open(clock=clock, backlog=1)
     found = []
     async def add():
         job = new(key="click", digest="A")
@@ -539,7 +526,7 @@ def test_a_key_of_another_job_is_422(server: AppServer, change: dict[str, Any]) 
     with server.likely("say in the message that the client has to use another key"):
         assert "key" in again.json["message"].lower(), again
     with server.likely("the client's mistake isn't ours, so there is no traceback"):
-        assert "Traceback" not in server.output()[server.begun :]
+        assert "Traceback" not in server.logged("")
     same = submit(server, key, delay=3600)
     assert (same.status, same.json) == (202, first.json)
     assert server.select("SELECT count(*) FROM jobs WHERE key = ?", key) == [(1,)]
@@ -554,7 +541,6 @@ def test_a_key_of_another_job_is_422(server: AppServer, change: dict[str, Any]) 
 def test_a_head_start_is_a_place_in_the_line(server: AppServer, call: Call) -> None:
     """A job with a head start is placed as if it had come so many seconds earlier."""
     source = """
-    backend = open_backend()
     await backend.add(new("has waited for long"))
     clock.now = 1100.0
     await backend.add(new("just came"))
@@ -695,7 +681,7 @@ FIRST_SLOT = (
 def test_a_slot_is_one_job(server: AppServer, call: Call) -> None:
     """However many workers see a slot, it makes one job. The first slot makes none."""
     source = """
-    backends = [open_backend() for _ in range(3)]
+    backends = [other.open(clock=clock) for _ in range(3)]
     made = []
     for task, slot in (("a", 600.0), ("a", 1200.0), ("b", 1200.0), ("a", 1200.0)):
         adding = (backend.add_slot(new(task), slot) for backend in backends)
@@ -728,7 +714,6 @@ def test_a_slot_is_one_job(server: AppServer, call: Call) -> None:
 def test_old_slots_are_removed(server: AppServer, call: Call) -> None:
     """A new slot removes those of its task that are SLOTS_KEPT older, and no others."""
     source = """
-    backend = open_backend()
     await backend.add_slot(new("other"), 0.0)
     for day in range(8):
         await backend.add_slot(new("daily"), day * 86400.0)
@@ -753,7 +738,7 @@ def test_old_slots_are_removed(server: AppServer, call: Call) -> None:
 def test_the_slot_before_is_kept(server: AppServer, call: Call) -> None:
     """A weekly task doesn't run twice if the clock is set back by a second."""
     source = """
-    backend, weeks, made = open_backend(), 7 * 86400.0, []
+    weeks, made = 7 * 86400.0, []
     for week in (1, 2, 3, 2, 3, 2):  # after the third it is set back, twice
         made.append(await backend.add_slot(new("weekly"), week * weeks))
     return made
@@ -773,7 +758,6 @@ def test_a_periodic_task_runs(server: AppServer, call: Call) -> None:
     """Two workers that know a task which is due each second make one job a slot."""
     # Without it the workers can't do it, and to wait for them takes much longer.
     source = """
-    backend = open_backend()
     return [await backend.add_slot(new(), slot) for slot in (0.0, 1.0)]
     """
     made = call(source)

@@ -8,8 +8,6 @@ import shlex
 import sqlite3
 from contextlib import closing, suppress
 from http.client import HTTPConnection
-from pathlib import Path
-from textwrap import dedent
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -87,33 +85,11 @@ class AppServer(AppProcess):
         self.did = f"await saje.send({job!r})"
         assert reply.json["raised"] is None, reply
 
-    def call(self, setup: str, source: str, folder: Path, **names: Any) -> Any:
-        """Run some calls in one of the servers.
-
-        Args:
-            setup: What they begin with, such as imports.
-            source: The calls, which return what JSON can hold.
-            folder: Where they may keep a file. They know it as `folder`.
-            **names: More values for them.
-
-        Returns:
-            What the calls return.
-        """
-        source = dedent(source).strip()
-        names |= {"folder": str(folder)}
-        body = {"setup": setup, "source": source, "names": names}
-        reply = self.request("POST", "/probe/call", body)
-        self.did = f"these calls, in a server:\n{source}"
-        raised = reply.json["raised"]
-        assert raised is None, raised
-        return reply.json["returned"]
-
     def refusal(self, name: str, value: str) -> str | None:
         """Return why create_saje() refuses a setting, or None if it doesn't."""
         body = {"name": name, "value": value}
-        refused: str | None = self.request("POST", "/probe/setting", body).json[
-            "refused"
-        ]
+        refused: str | None
+        refused = self.request("POST", "/probe/setting", body).json["refused"]
         self.did = f"SANIC_{name}={value}, then create_saje(app)"
         return refused
 
@@ -256,7 +232,11 @@ class AppServer(AppProcess):
     def select(self, sql: str, *values: Any) -> list[Any]:
         """Return what a statement finds in the app's database, beside the app."""
         with closing(sqlite3.connect(self.db, timeout=20)) as db:
-            return db.execute(sql, values).fetchall()
+            try:
+                return db.execute(sql, values).fetchall()
+            except sqlite3.DatabaseError as error:
+                self.did = f"{sql}, in {self.db.name}"
+                raise self.failed("a database of jobs", repr(error)) from error
 
     def managers(self) -> list[psutil.Process]:
         """Return the processes of the Managers: Sanic's own, then that of SAJE."""
@@ -313,7 +293,7 @@ class StartServer(Protocol):
 
 
 class Call(Protocol):
-    """Runs some calls in one of the servers, after the SETUP of the suite."""
+    """Runs some calls in the latest server of a test, after the SETUP of its suite."""
 
     def __call__(self, source: str, **names: Any) -> Any:
         """Run them.

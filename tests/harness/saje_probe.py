@@ -25,7 +25,7 @@ if hasattr(signal, "SIGUSR1"):  # Windows has none.
     faulthandler.register(signal.SIGUSR1, all_threads=False)
 
 import server
-from saje_probe_parts import FakeQueue, FullDisk, limited
+from saje_probe_fakes import FakeQueue, FullDisk
 
 # Times a tenth of a second, after which Sanic gives up a process that is starting. The
 # test has limits of its own, and knows how busy the machine is.
@@ -148,8 +148,12 @@ def log_what_is_sent(client: Any) -> None:
                 self.backend = FullDisk()
             else:
                 self.queue = FakeQueue(error=EOFError())
-        limit = headers.get("probe-limit")
-        with limited(self.backend, limit) if limit else nullcontext():
+        limit: Any = nullcontext()
+        if "probe-limit" in headers:
+            from saje_probe_sqlite import limited
+
+            limit = limited(self.backend, headers["probe-limit"])
+        with limit:
             result = await original(self, job, *args, **kwargs)
         logger.info("Sent: %s %s", job, result or "")  # from step 06 on the uid
         return result

@@ -1,9 +1,8 @@
-"""Parts that write and count, for the steps that have a Store: from 08 on."""
+"""Functions, a Store and a queue that count what is written: suite 08."""
 
-import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from queue import Queue
 from typing import Any
 
@@ -34,12 +33,6 @@ def count(db: sqlite3.Connection, items: Sequence[str]) -> list[str | Exception]
     return [ValueError(item) if item == "bad" else f"counted {item}" for item in items]
 
 
-def named(results: Iterable[Any]) -> list[Any]:
-    """Put the name of an exception in its place."""
-    kinds = Exception, asyncio.CancelledError
-    return [type(r).__name__ if isinstance(r, kinds) else r for r in results]
-
-
 def commit(db: sqlite3.Connection, *pairs: tuple[Any, Any]) -> list[Any]:
     """Commit a batch, and return the results.
 
@@ -50,13 +43,6 @@ def commit(db: sqlite3.Connection, *pairs: tuple[Any, Any]) -> list[Any]:
     written.clear()
     nobody: Any = None  # waits for the results
     return Store(db)._commit([Request(*pair, nobody) for pair in pairs])
-
-
-def trace(db: sqlite3.Connection) -> Callable[[str], int]:
-    """Return a function that counts the statements from now on that begin so."""
-    found: list[str] = []
-    db.set_trace_callback(found.append)
-    return lambda word: sum(sql.strip().startswith(word) for sql in found)
 
 
 class SlowStore(Store):

@@ -1,4 +1,4 @@
-"""A supervisor with parts that only take notes, for the steps from 11 on."""
+"""A supervisor of processes that are only said to run: suite 11."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from types import SimpleNamespace
 from typing import Any
 
 from saje_probe_retries import Asked
+from saje_probe_scheduler import CountingBell, FakeBackend
 from sanic.worker.constants import ProcessState
 
 import saje.supervisor
 from saje.supervisor import Supervisor
+from saje.wake import new_tokens
 
 OVER = {
     "killed": (-9, ProcessState.FAILED),
@@ -88,34 +90,6 @@ class FakeManager:
         return [str(message).partition(":")[0] for message in self.sent]
 
 
-class FakeBackend:
-    """A backend that notes for whom its jobs are taken back."""
-
-    def __init__(self, taken: int = 0) -> None:
-        """Create a backend.
-
-        Args:
-            taken: How many jobs are taken back each time.
-        """
-        self.taken = taken
-        self.dead: list[str] = []
-
-    async def reap(self, dead: Any = ()) -> int:
-        """Note the names."""
-        self.dead.extend(dead)
-        return self.taken
-
-
-class FakeBell:
-    """A bell that counts."""
-
-    rings = 0
-
-    def ring(self) -> None:
-        """Count."""
-        self.rings += 1
-
-
 class Watched:
     """A supervisor of fake processes, with a clock that a test sets."""
 
@@ -123,7 +97,7 @@ class Watched:
         """Create it, and put the clock and the pauses in place of the real ones."""
         self.now = 1000.0
         self.manager = FakeManager(*processes)
-        self.backend, self.bell = FakeBackend(taken), FakeBell()
+        self.backend, self.bell = FakeBackend(taken=taken), CountingBell(new_tokens())
         parts: Any = self.manager, lambda: self.backend, self.bell
         self.supervisor = Supervisor(*parts)
         module: Any = saje.supervisor
@@ -131,6 +105,12 @@ class Watched:
             monotonic=lambda: self.now, sleep=lambda seconds: None
         )
         module.AGAIN, module.LOOK = Asked(tries=100), 0.0
+
+    @property
+    def dead(self) -> list[str]:
+        """Return the names of those whose jobs were taken back."""
+        reaps = [names for event, *names in self.backend.events if event == "reap"]
+        return [name for names in reaps for name in names]
 
     async def look(self, *events: Callable[[], object]) -> None:
         """Let the supervisor look at the processes, once after each event."""

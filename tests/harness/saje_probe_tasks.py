@@ -1,30 +1,37 @@
-"""Tasks that misbehave, or tell how they are run, beside those of the learner's app."""
+"""Tasks that misbehave, or tell how they are run, beside the app's: suites 04 to 12."""
 
 import asyncio
-import errno
+import builtins
 import gc
 import os
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import wraps
+from functools import partial, wraps
 from multiprocessing import current_process
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from saje_probe_parts import limited
+from saje_probe_fakes import FullDisk
 from sanic.log import logger
 
 import app.tasks  # noqa: F401  (registers its tasks)
 from saje.task import Task
+from saje.threads import in_thread
 
 
-def probe(run: Callable[..., Any]) -> type[Task]:
-    """Make a task of a function, so that "probe_says" is the name of says()."""
-    name = run.__name__
+def probe(run: Callable[..., Any], name: str = "", **values: Any) -> type[Task]:
+    """Make a task of a function, so that "probe_says" is the name of says().
+
+    Args:
+        run: The function.
+        name: Another name, if it needs one.
+        **values: What else the task has, such as its limit.
+    """
+    name = name or run.__name__
     run.__qualname__ = f"{name}.run"  # as in a class
-    return type(name, (Task,), {"name": f"probe_{name}", "run": run})
+    return type(name, (Task,), {"name": f"probe_{name}", "run": run} | values)
 
 
 class Unprintable(Exception):
@@ -35,28 +42,25 @@ class Unprintable(Exception):
         raise ValueError("this exception has no text")
 
 
-KINDS: dict[str, Callable[[], BaseException]] = {
-    "ValueError": lambda: ValueError("on purpose"),
-    "KeyError": KeyError,  # its text is empty
-    "Unprintable": Unprintable,
-    "SystemExit": lambda: SystemExit("on purpose"),
-    "KeyboardInterrupt": lambda: KeyboardInterrupt("on purpose"),
-    "CancelledError": lambda: asyncio.CancelledError("on purpose"),
-    "StopIteration": lambda: StopIteration("on purpose"),
-}
-"""What a task can be told to raise."""
+def error(kind: str) -> BaseException:
+    """Return the exception of that name."""
+    if kind == "KeyError":
+        return KeyError()  # its text is empty
+    kinds = {"CancelledError": asyncio.CancelledError, "Unprintable": Unprintable}
+    found: BaseException = (vars(builtins) | kinds)[kind]("on purpose")
+    return found
 
 
 @probe
 async def raises(self: Task, kind: str) -> None:
     """Raise the exception of that name."""
-    raise KINDS[kind]()
+    raise error(kind)
 
 
 @probe
 def raises_in_thread(self: Task, kind: str) -> None:
     """Raise the exception of that name, in a thread."""
-    raise KINDS[kind]()
+    raise error(kind)
 
 
 @probe
@@ -223,7 +227,7 @@ async def fills_the_disk(self: Task) -> str:
 
     async def fail(self: FileBackend, *args: Any, **changes: Any) -> None:
         FileBackend.store = store  # type: ignore[method-assign]
-        raise OSError(errno.ENOSPC, "no space left, because a test wants that")
+        await FullDisk().store()
 
     FileBackend.store = fail  # type: ignore[method-assign, assignment]
     return "a result that doesn't get on file"
@@ -232,6 +236,8 @@ async def fills_the_disk(self: Task) -> str:
 @probe
 def read_only(self: Task, until: str) -> str:
     """Let the database be read-only until there is a file of that name."""
+    from saje_probe_sqlite import limited
+
     from saje.sqlite import SQLiteBackend
 
     backend = next(b for b in gc.get_objects() if isinstance(b, SQLiteBackend))
@@ -257,16 +263,44 @@ async def kills(self: Task, start: str) -> None:
     os._exit(1)
 
 
-class Sleeps(Task):
-    """A plain function that takes too long, and that Python can't interrupt."""
+@partial(probe, limit=0.2)
+def sleeps(self: Task) -> None:
+    """Sleep in a function written in C, which Python can't interrupt."""
+    logger.info("It sleeps in %s.", os.getpid())
+    time.sleep(3600)
 
-    name = "probe_sleeps"
-    limit = 0.2
 
-    def run(self) -> None:
-        """Sleep in a function written in C."""
-        logger.info("It sleeps in %s.", os.getpid())
-        time.sleep(3600)
+class Ends(Task):
+    """Begins, waits, and ends in the way that it is told when it is cancelled."""
+
+    name = "probe_ends"
+    began: ClassVar[list[str]] = []
+    """The ways of those that have begun."""
+
+    async def run(self, way: str) -> str:
+        """Wait until somebody cancels it.
+
+        Raises:
+            ValueError: That is the way in which it ends.
+        """
+        self.began.append(way)
+        try:
+            if way == "its thread":
+                await in_thread(loop)
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            if way == "another error":
+                raise ValueError("while it tidied up") from None
+            if way == "a result":
+                return "it was over anyway"
+            raise
+        return "it was not cancelled"
+
+
+def loop() -> None:
+    """Keep a thread busy, in steps of Python."""
+    while True:
+        pass
 
 
 class Ticks(Task):

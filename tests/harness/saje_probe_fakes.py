@@ -1,4 +1,7 @@
-"""Parts that count, fail or take their time, to put in place of an app's own."""
+"""A queue, a disk and backends that count, fail or take their time: suites 03 to 05.
+
+The last two, became() and log_to(), are for the calls of all suites.
+"""
 
 import asyncio
 import errno
@@ -6,7 +9,7 @@ import io
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -109,10 +112,6 @@ class FakeQueue:
 
     put_nowait = put
 
-    def qsize(self) -> int:
-        """Return how many messages there are."""
-        return len(self.messages)
-
 
 class SlowBackend:
     """A backend that takes its time to store, and reports what it has stored."""
@@ -133,10 +132,6 @@ class SlowBackend:
         await self.backend.store(uid, state, **changes)
         self.events.append(f"stored as {state}")
 
-    async def fetch(self, uid: Any) -> Any:
-        """Look a job up."""
-        return await self.backend.fetch(uid)
-
 
 class FullDisk:
     """A backend whose disk is full."""
@@ -146,45 +141,6 @@ class FullDisk:
         raise OSError(errno.ENOSPC, "no space left, because a test wants that")
 
     add = store
-
-
-LIMITS = {
-    "a full disk": ("max_page_count = 1", "max_page_count = 1073741823"),
-    "a read-only disk": ("query_only = true", "query_only = false"),
-}
-"""What SQLite is told so that it can't write, and so that it can again. A database that
-is larger than its limit can't grow, but still takes a little in the pages it has."""
-
-
-@contextmanager
-def limited(backend: Any, limit: str) -> Iterator[None]:
-    """Let an SQLiteBackend meet one of the LIMITS.
-
-    Args:
-        backend: The SQLiteBackend.
-        limit: The key of the limit.
-    """
-    on, off = LIMITS[limit]
-    # Until step 08, calls of several threads share the connection, one after the other.
-    with getattr(backend, "_writing", None) or nullcontext():
-        connection(backend).execute(f"PRAGMA {on}")
-    try:
-        yield
-    finally:
-        with getattr(backend, "_writing", None) or nullcontext():
-            connection(backend).execute(f"PRAGMA {off}")
-
-
-def connection(backend: Any) -> Any:
-    """Return the connection with which an SQLiteBackend writes."""
-    return backend._store._db if hasattr(backend, "_store") else backend._db
-
-
-async def write(backend: Any, function: Any) -> Any:
-    """Let an SQLiteBackend call a function in a transaction, as its step does it."""
-    if hasattr(backend, "_store"):  # from step 08 on, functions write several items
-        return await backend._store.do(lambda db, items: [function(db)], None)
-    return await backend._write(function)
 
 
 @contextmanager
@@ -212,24 +168,3 @@ async def became(condition: Callable[[], Any], seconds: float = 5.0) -> bool:
     except TimeoutError:
         return False
     return True
-
-
-async def claim(backend: Any, free: int, worker: str = "probe") -> tuple[Any, bool]:
-    """Claim jobs, in whichever way the backend of a step does that.
-
-    Returns:
-        The claims, and whether there are more, which step 06 doesn't say.
-    """
-    if hasattr(backend, "turn"):  # from step 08 on
-        _, claims, more = await backend.turn([], worker, free)
-        return claims, more if isinstance(more, bool) else not more
-    claimed = await backend.claim(worker, free)
-    return claimed if isinstance(claimed, tuple) else (claimed, False)
-
-
-async def finish(backend: Any, outcome: Any) -> bool:
-    """Record an outcome, in whichever way the backend of a step does that."""
-    if hasattr(backend, "turn"):
-        recorded, _, _ = await backend.turn([outcome], "probe", 0)
-        return bool(recorded[0])
-    return bool(await backend.finish(outcome))
