@@ -112,5 +112,5 @@ def show_diagrams(app: Sphinx, document: nodes.document) -> None:
         image = nodes.image(uri=uri, alt=block.astext(), classes=["diagram"])
         block.replace_self(image)
     for image in document.findall(nodes.image):
-        # Sphinx links an image that has a scale to its file, where a phone can enlarge it.
+        # Sphinx links an image with a scale to its file, which a phone can enlarge.
         image["scale"] = 100

@@ -29,7 +29,8 @@ BLOCK = re.compile(r"^```mermaid\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SETTINGS = Path(__file__).with_name("mermaid.json")
 """Of the fonts, Linux has the first, and others have the second, which is almost as
 wide. ELK keeps the arrows apart. Browsers show HTML labels inside an SVG in different
-ways, or not at all. And the narrower a diagram is, the larger a phone shows it."""
+ways, or not at all. A white edge keeps lines out of the text that they pass. And the
+narrower a diagram is, the larger a phone shows it."""
 
 
 def picture(diagram: str) -> Path:
