@@ -160,31 +160,28 @@ def huey(fsync: bool, kind: str, workers: int, count: int) -> dict[str, float]:
     return found
 
 
-def draw(name: str, title: str, bars: Mapping[str, float], unit: str) -> None:
+def draw(name: str, title: str, bars: Mapping[str, float]) -> None:
     """Draw horizontal bars as an SVG, in the peers' environment.
 
     Args:
         name: The name of the file, without its ending.
         title: What is shown.
         bars: The values, by their labels.
-        unit: What follows each value.
     """
     PICTURES.mkdir(exist_ok=True)
     code = """
 import json, sys
 from pygal import Config, HorizontalBar
 from pygal.style import Style
-name, title, bars, unit = json.loads(sys.stdin.read())
-style = Style(background="white", plot_background="white", colors=["#0d7377"],
-              font_family="sans-serif", value_font_size=13, label_font_size=13,
-              title_font_size=15, guide_stroke_color="#ddd",
-              major_guide_stroke_color="#ddd")
+name, title, bars = json.loads(sys.stdin.read())
+style = Style(background="white", plot_background="white", font_family="sans-serif",
+              label_font_size=13, title_font_size=15)
 chart = HorizontalBar(Config(
-    js=[], show_legend=False, print_values=True, title=title, style=style, width=760,
-    height=90 + 34 * len(bars), disable_xml_declaration=True, spacing=6, margin=12,
-    value_formatter=lambda value: f"{value:,.0f} {unit}", show_y_guides=False,
-    show_x_guides=False, truncate_label=-1))
-chart.x_labels = list(bars)[::-1]
+    js=[], show_legend=False, title=title, style=style, width=480, explicit_size=True,
+    height=60 + 34 * len(bars), disable_xml_declaration=True, spacing=6, margin=12,
+    show_y_guides=False, show_x_guides=False, show_x_labels=False, truncate_label=-1))
+# A value beside its label is legible, however short its bar is.
+chart.x_labels = [f"{k}: {v:,.0f}" for k, v in bars.items()][::-1]
 chart.add("", [{"value": v, "color": "#0d7377" if "SAJE" in k else "#9aa0a6"}
                for k, v in list(bars.items())[::-1]])
 chart.render_to_file(name)
@@ -192,7 +189,7 @@ chart.render_to_file(name)
     target = PICTURES / f"{name}.svg"
     subprocess.run(
         [peers_python(), "-c", code],
-        input=json.dumps([str(target), title, dict(bars), unit]),
+        input=json.dumps([str(target), title, dict(bars)]),
         text=True,
         check=True,
     )

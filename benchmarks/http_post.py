@@ -55,7 +55,7 @@ def main() -> int:
     console().print(table)
     if chosen.picture:
         bars = {name: sorted(v)[len(v) // 2] for name, v in rates.items()}
-        draw("http_post", "POSTs in a second (higher is better)", bars, "")
+        draw("http_post", "POSTs in a second (higher is better)", bars)
     return 0
 
 

@@ -59,7 +59,7 @@ def main() -> int:
     console().print(f"Idle, the whole system uses {idle:.1f} % of a core.")
     if chosen.picture:
         bars = {name: sorted(v)[len(v) // 2] * 1000 for name, v in medians.items()}
-        draw("latency", "µs from sent to readable (lower is better)", bars, "")
+        draw("latency", "µs from sent to readable (lower is better)", bars)
     return 0
 
 

@@ -51,7 +51,7 @@ def main() -> int:
             bars[f"{kind}, {size:,} stored"] = middle
     console().print(table)
     if chosen.picture:
-        draw("stored", "Microseconds a call (lower is better)", bars, "")
+        draw("stored", "Microseconds a call (lower is better)", bars)
     return 0
 
 

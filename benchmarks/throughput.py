@@ -94,7 +94,7 @@ def main() -> int:
         console().print(f"{name}, sent one by one, in a second: {spread(values)}")
     if chosen.picture:
         del middle["asyncio alone"]  # beside it, all other bars would be short
-        draw("throughput", "Jobs in a second (higher is better)", middle, "")
+        draw("throughput", "Jobs in a second (higher is better)", middle)
     return 0
 
 

@@ -19,6 +19,10 @@ from workshop.site import diagrams
 STEPS = [f"steps/{step.name}/README.html" for step in Repository(ROOT).steps()]
 BROWSER = next(filter(None, map(shutil.which, diagrams.CHROMIUM)), None)
 LESSON = "steps/01_shared_queue/README.md"
+PROBE = """<script>
+for (const part of document.querySelectorAll(":root, .highlight pre"))
+  part.classList.add(part.scrollWidth > part.clientWidth ? "wide" : "fits");
+</script>"""
 
 
 def run(*command: Path | str, cwd: Path, **env: str) -> subprocess.CompletedProcess:
@@ -107,10 +111,31 @@ def test_every_diagram_is_a_picture(site: Path) -> None:
     for page in [ROOT / "README.md", *ROOT.glob("steps/*/README.md")]:
         blocks = page.read_text(encoding="utf-8").count("```mermaid")
         built = site / page.relative_to(ROOT).with_suffix(".html")
-        assert len(read(built).select("img.diagram")) == blocks > 0
+        pictures = read(built).select("a[href$='.svg'] > img.diagram")
+        assert len(pictures) == blocks > 0
     shown = {path.name for path in (site / "_images").iterdir()}
     measured = {path.name for path in (ROOT / "benchmarks/pictures").iterdir()}
     assert shown - measured == {path.name for path in diagrams.FOLDER.iterdir()}
+
+
+@pytest.mark.skipif(BROWSER is None, reason="Chromium or Chrome isn't installed")
+def test_on_a_phone(site: Path, tmp_path: Path) -> None:
+    """No command leaves the window, and whatever can be copied has a button."""
+    page = shutil.copytree(site, tmp_path / "site") / STEPS[3]
+    with page.open("a", encoding="utf-8") as file:
+        file.write(PROBE)
+    # Chromium's window can't be narrower than 500 pixels.
+    options = ["--headless", "--no-sandbox", "--window-size=500,844", "--dump-dom"]
+    options += [f"--user-data-dir={tmp_path}", "--virtual-time-budget=5000"]
+    done = run(str(BROWSER), *options, page.as_uri(), cwd=tmp_path)
+    lesson = BeautifulSoup(done.stdout, "html.parser")
+    assert lesson.select("html.fits")
+    assert lesson.select(".highlight-sh .fits")
+    assert not lesson.select(":is(.highlight-sh, .highlight-text) .wide")
+    for language, buttons in (("sh", 1), ("python", 1), ("text", 0), ("diff", 0)):
+        blocks = lesson.select(f".highlight-{language}")
+        found = [len(block.select("button.copy")) for block in blocks]
+        assert found == [buttons] * len(blocks) != [], language
 
 
 def test_problems_are_named(root: Path, tmp_path: Path) -> None:

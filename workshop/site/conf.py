@@ -26,11 +26,14 @@ myst_heading_anchors = 6
 smartquotes = False
 
 html_theme = "furo"
+# The theme's own dark style underlines classes, so they look like links.
+pygments_dark_style = "a11y-dark"
 html_theme_options = {
     "light_css_variables": {"diagram-filter": "none"},
     # Swap light and dark, but keep the hues.
     "dark_css_variables": {"diagram-filter": "invert(0.92) hue-rotate(180deg)"},
 }
+templates_path = ["templates"]
 html_static_path = ["web/site.css", "web/site.js"]
 html_css_files = ["site.css"]
 html_js_files = ["site.js"]
@@ -86,7 +89,7 @@ def add_menu(app: Sphinx, page: str, source: list[str]) -> None:
 
 
 def show_diagrams(app: Sphinx, document: nodes.document) -> None:
-    """Replace each Mermaid block of a page with its picture.
+    """Replace each Mermaid block of a page with its picture, and link all pictures.
 
     Args:
         app: Sphinx.
@@ -108,3 +111,6 @@ def show_diagrams(app: Sphinx, document: nodes.document) -> None:
         # For anyone who can't see the picture, the block describes it best.
         image = nodes.image(uri=uri, alt=block.astext(), classes=["diagram"])
         block.replace_self(image)
+    for image in document.findall(nodes.image):
+        # Sphinx links an image with a scale to its file, which a phone can enlarge.
+        image["scale"] = 100

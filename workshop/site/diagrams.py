@@ -29,7 +29,8 @@ BLOCK = re.compile(r"^```mermaid\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SETTINGS = Path(__file__).with_name("mermaid.json")
 """Of the fonts, Linux has the first, and others have the second, which is almost as
 wide. ELK keeps the arrows apart. Browsers show HTML labels inside an SVG in different
-ways, or not at all. And the narrower a diagram is, the larger a phone shows it."""
+ways, or not at all. A white edge keeps lines out of the text that they pass. And the
+narrower a diagram is, the larger a phone shows it."""
 
 
 def picture(diagram: str) -> Path:
@@ -44,9 +45,10 @@ def picture(diagram: str) -> Path:
 
 
 def draw(diagram: str, picture: Path) -> None:
-    """Let mermaid-cli draw a diagram as SVG.
+    """Draw a diagram, so that it fits on a phone.
 
-    A flowchart from left to right is drawn from top to bottom, to fit on a phone.
+    A flowchart from left to right is also drawn from top to bottom, and the narrower
+    drawing is kept.
 
     Args:
         diagram: The text of the Mermaid block.
@@ -55,7 +57,23 @@ def draw(diagram: str, picture: Path) -> None:
     Raises:
         CalledProcessError: Mermaid couldn't draw it, and has printed why.
     """
-    diagram = re.sub(r"^(\s*(?:flowchart|graph)) LR", r"\1 TB", diagram)
+    turned = re.sub(r"^(\s*(?:flowchart|graph)) LR", r"\1 TB", diagram)
+    drawings = map(svg, dict.fromkeys((turned, diagram)))
+    picture.write_text(min(drawings, key=width), encoding="utf-8")
+
+
+def svg(diagram: str) -> str:
+    """Let mermaid-cli draw a diagram as SVG.
+
+    Args:
+        diagram: The text of the Mermaid block.
+
+    Returns:
+        The text of the drawing.
+
+    Raises:
+        CalledProcessError: Mermaid couldn't draw it, and has printed why.
+    """
     browser = next(filter(None, map(shutil.which, CHROMIUM)), None)
     # The browser's sandbox doesn't work everywhere, and the diagrams are our own.
     puppeteer = {"executablePath": browser, "args": ["--no-sandbox"]}
@@ -69,7 +87,16 @@ def draw(diagram: str, picture: Path) -> None:
         # Puppeteer would download a browser of its own.
         env = {**os.environ, "PUPPETEER_SKIP_DOWNLOAD": "1"}
         subprocess.run(command, cwd=scratch, env=env, check=True)
-        shutil.copy(scratch / "diagram.svg", picture)
+        return (scratch / "diagram.svg").read_text(encoding="utf-8")
+
+
+def width(drawing: str) -> float:
+    """Return the width of a drawing, in pixels.
+
+    Args:
+        drawing: The text of the SVG.
+    """
+    return float(drawing.split(' width="', 1)[1].split('"', 1)[0])
 
 
 def main() -> None:
