@@ -139,8 +139,15 @@ def in_words(
         text = f"got:      {got[:LONGEST]}\nexpected: {expected}"
         if servers:
             text = str(servers[-1].failed(expected, got[:LONGEST]))
-    still, found = "", re.search(r"^log: +((.+), line \d+): Syn", text, re.MULTILINE)
-    if f"TODO {todo}" in read_text(app / file) and BOTH_COME_UP not in text:
+    # These are certain, and name their own file, which may belong to another TODO.
+    certain = r"^(?:log: +(?=.*: Syn)|got: .*(?:endless loop|without end) at )"
+    found = re.search(rf"{certain}(.+?), line \d+", text, re.MULTILINE)
+    still = ""
+    if (
+        not found
+        and f"TODO {todo}" in read_text(app / file)
+        and BOTH_COME_UP not in text
+    ):
         # Any other cause would misfit, or give away what is to be found out.
         still = ", whose comment is still there"
         lines = [line for line in text.splitlines() if not line.startswith("likely:")]
@@ -148,13 +155,13 @@ def in_words(
             "\nlikely:   it isn't done yet. When you have written it, delete its "
             "comment, and a likely cause stands here"
         )
-    else:
+    elif not found:
         # What was seen goes first. What is read from the code is a guess, and says so.
         suspects = files.values() if BOTH_COME_UP in text else [file]
         read = in_the_code(app, suspects)
-        if read and not (found and read.startswith(found[1])):
+        if read:
             text += f"\nperhaps:  {read}"
-    if BOTH_COME_UP in text and found and found[2] != file:
+    if found and found[1] != file:
         return f"{title_of(item)}\n{text}"
     return (
         f"{title_of(item)}\n{text}\n"

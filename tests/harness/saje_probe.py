@@ -2,9 +2,7 @@
 
 import asyncio
 import builtins
-import faulthandler
 import os
-import signal
 import sys
 from contextlib import nullcontext, suppress
 from copy import copy
@@ -19,10 +17,6 @@ from sanic.exceptions import SanicException
 from sanic.log import logger
 from sanic.worker.manager import WorkerManager
 from sanic.worker.process import WorkerProcess
-
-if hasattr(signal, "SIGUSR1"):  # Windows has none.
-    # For an app that does not come up, which may be due to the import that follows.
-    faulthandler.register(signal.SIGUSR1, all_threads=False)
 
 import server
 from saje_probe_parts import FakeQueue, FullDisk, limited
