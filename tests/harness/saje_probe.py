@@ -12,14 +12,13 @@ from typing import Any
 from unittest.mock import Mock, patch
 from uuid import uuid4
 
+import server
+from saje_probe_parts import FakeQueue, FullDisk, limited
 from sanic import Blueprint, HTTPResponse, Request, Sanic, json
 from sanic.exceptions import SanicException
 from sanic.log import logger
 from sanic.worker.manager import WorkerManager
 from sanic.worker.process import WorkerProcess
-
-import server
-from saje_probe_parts import FakeQueue, FullDisk, limited
 
 # Times a tenth of a second, after which Sanic gives up a process that is starting. The
 # test has limits of its own, and knows how busy the machine is.
