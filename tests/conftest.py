@@ -241,11 +241,13 @@ class Servers:
         self._wanted = wanted
         self._shared: AppServer | None = None
         self._broken: Checkpoint | None = None
+        self._all: list[AppServer] = []
         self._thread = ThreadPoolExecutor(1)
         self._spare: Future[AppServer] | None = None
 
     def shared(self) -> AppServer:
         """Return the one server of all the tests that do not stop it."""
+        self._look_for_loops()
         if self._shared is None:
             self._shared = self.boot()
             self._prepare()
@@ -254,6 +256,7 @@ class Servers:
 
     def own(self) -> AppServer:
         """Return a server that no other test has. Meanwhile the next one is started."""
+        self._look_for_loops()
         spare, self._spare = self._spare, None
         self._wanted -= 1
         server = spare.result() if spare else self.boot()
@@ -270,12 +273,19 @@ class Servers:
         self._folder.mkdir(exist_ok=True)
         data = data or Path(mkdtemp(dir=self._folder))
         try:
-            return AppServer(self._app, data, drain, self._settings)
+            self._all.append(AppServer(self._app, data, drain, self._settings))
+            return self._all[-1]
         except Overslept:  # the machine was too busy, which may have passed
             raise
         except Checkpoint as failure:
             self._broken = failure
             raise
+
+    def _look_for_loops(self) -> None:
+        """Fail at once if a test has found an endless loop, as all others would."""
+        if loop := next((server.loop for server in self._all if server.loop), None):
+            self._broken = loop
+            raise loop
 
     def _prepare(self) -> None:
         if self._wanted > 0:

@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 import psutil
 from causes import RECORD, in_the_log
-from pace import Watch, slowness
+from pace import Watch, measure, slowness
 
 from workshop.core import processes
 from workshop.core.suites import BOTH_COME_UP
@@ -44,6 +44,7 @@ LOOP = 4.0
 the app, if it is in an endless loop. All of these are the same on a busy machine."""
 KILLS = 3  # how often the processes are killed that are still there
 TWICE = 0.3  # seconds between two signals that are one Ctrl+C
+MOSTLY = 0.5  # the share of its time in which a busy process works
 STACK = 0.5  # seconds until a process has printed its stack
 WAIT = 8.0  # seconds for anything else to happen, on a quiet machine
 ANSWER = 30.0  # seconds until there is an answer
@@ -112,6 +113,7 @@ class AppProcess:
         self.causes: list[str] = []  # likely causes of a failure, the best one last
         self._boot_took = 1.0  # times the seconds of a quiet machine
         self._printing = ""  # what to say of an app that prints without end
+        self.loop: Checkpoint | None = None  # what to say of one in an endless loop
         self.known: set[psutil.Process] = set()
         try:
             self._start()
@@ -242,11 +244,12 @@ class AppProcess:
         if not self._printing:
             lookout = Lookout(self)
             time.sleep(LOOK * slowness())
-            place = lookout.busiest()
+            place = lookout.busiest(0)
             processes.kill(self.family())
+            whole = self.end_of_log().rpartition("\n")[0]
             self._printing = (
                 f"the app prints without end{place}. It printed more than "
-                f"{FLOOD // 1_000_000} MB, and the last of it is:\n{self.end_of_log()}"
+                f"{FLOOD // 1_000_000} MB, for example:\n{whole}"
             )
         return self._printing
 
@@ -260,7 +263,8 @@ class AppProcess:
         AppProcess.patience = IMPATIENCE
         self.causes.clear()
         expected = "an answer" if self.booted else f"{BOTH_COME_UP}, and all answer"
-        return self.failed(expected, f"the app is in an endless loop{place}")
+        self.loop = self.failed(expected, f"the app is in an endless loop{place}")
+        return self.loop
 
     def _where_it_hangs(self) -> str:
         """Name the line of the app that a process doesn't get beyond, if there is one.
@@ -275,13 +279,14 @@ class AppProcess:
                     return place
         return ""
 
-    def line_of(self, process: psutil.Process) -> str:
+    def line_of(self, process: psutil.Process, main_only: bool = False) -> str:
         """Name the line of the app that a process is at, if there is one.
 
         It writes the stack of each thread to a file (see sitecustomize.py).
 
         Args:
             process: A process of the app.
+            main_only: Whether only its main thread counts, unless that only waits.
 
         Returns:
             Such as " at app/info.py, line 15", or "" if it isn't in the app's own code.
@@ -298,11 +303,15 @@ class AppProcess:
         with self._stacks.open("rb") as file:
             file.seek(known)
             written = file.read().decode("utf-8", "replace")
-        own = rf'^  File "{re.escape(str(self.app))}[/\\](.+?)", line (\d+)'
+        ours, own = re.escape(str(HERE)), re.escape(str(self.app))
+        frame = rf'^  File "(?:{ours}|{own}[/\\](.+?)", line (\d+))'
         # The main thread is the last. Threads that only wait come after all others.
         stacks = re.split(r"(?m)^(?:Current t|T)hread .*\n", written)[:0:-1]
+        if main_only:
+            stacks = [stack for stack in stacks[:1] if not waits(stack)]
         for stack in sorted(stacks, key=waits):
-            if found := re.search(own, stack, re.MULTILINE):
+            found = re.search(frame, stack, re.MULTILINE)
+            if found and found[1]:  # A task of the tests may be slow on purpose.
                 return f" at {Path(found[1]).as_posix()}, line {found[2]}"
         return ""
 
@@ -374,7 +383,7 @@ class AppProcess:
         lookout: Lookout | None = None
         while watch.seconds < limit:
             self._stem()
-            if lookout is None and watch.seconds > limit / 4:
+            if lookout is None and time.monotonic() - began > LOOK:
                 lookout = Lookout(self)
             try:
                 last = condition()
@@ -386,6 +395,8 @@ class AppProcess:
             watch.pause()
         # A learner's hang costs seconds, so after the first one the others wait less.
         AppProcess.patience = IMPATIENCE
+        if lookout and (place := lookout.loop()):
+            raise self.in_a_loop(place)
         got = f"nothing of it within {time.monotonic() - began:.1f} s"
         if lookout and (place := lookout.busiest()):
             got += f", while the app was busy{place}"
@@ -524,7 +535,6 @@ class Lookout:
     def __init__(self, server: AppProcess) -> None:
         """Begin to look."""
         self._server = server
-        self._watch = Watch()
         self._began = self._looked = time.monotonic()
         self._before = server.cpu_seconds()
 
@@ -548,13 +558,20 @@ class Lookout:
         process, seconds = self._most()
         if process is None or seconds < LOOP * AppProcess.patience:
             return ""
-        return self._server.line_of(process)
+        # The app's code may be slow in a thread, but it must not block the main thread.
+        # Look twice, since it may have been there by chance.
+        first, then = (self._server.line_of(process, main_only=True) for _ in "12")
+        return then and first
 
-    def busiest(self) -> str:
-        """Return the line that the busiest process is at, if it is busy most times."""
+    def busiest(self, least: float = MOSTLY) -> str:
+        """Return the line that the busiest process is at, or "" if that isn't known.
+
+        Args:
+            least: The share of the time that it has to be busy.
+        """
         process, seconds = self._most()
-        share = seconds / max(time.monotonic() - self._began, LOOK) * slowness()
-        return self._server.line_of(process) if process and share > 0.5 else ""
+        share = seconds * measure() / max(time.monotonic() - self._began, LOOK)
+        return self._server.line_of(process) if process and share >= least else ""
 
 
 class Client(httpx.Client):
