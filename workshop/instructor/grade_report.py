@@ -25,7 +25,7 @@ SUMMARY = 240
 """Characters of an explanation that stand beside a name."""
 REASONS = (
     r"got: +(.* (?:endless loop|without end)\b.*)",
-    r"log: +(?!the app's log says)(.*)",
+    r"log: +(?! |the app's log says)(.*)",
     r"likely: +(.*)",
     r"perhaps: +(.*)",
     r"log: +(.*)",
