@@ -197,7 +197,7 @@ class AppProcess:
             while not done:
                 self._stem()
                 if place := lookout.loop():
-                    raise self.in_a_loop(place)
+                    raise self.in_a_loop(place, "the app starts its processes")
                 self._pause("the app starts its processes", watch)
                 with suppress(httpx.TransportError):
                     done = condition()
@@ -253,16 +253,17 @@ class AppProcess:
             )
         return self._printing
 
-    def in_a_loop(self, place: str) -> Checkpoint:
+    def in_a_loop(self, place: str, expected: str) -> Checkpoint:
         """Describe that the app doesn't answer because of an endless loop.
 
         Args:
             place: The file and the line, as `line_of` returns them.
+            expected: What should have happened, unless the app isn't even up.
         """
         # What else was likely is known now. The next tests find the same, and sooner.
         AppProcess.patience = IMPATIENCE
         self.causes.clear()
-        expected = "an answer" if self.booted else f"{BOTH_COME_UP}, and all answer"
+        expected = expected if self.booted else f"{BOTH_COME_UP}, and all answer"
         self.loop = self.failed(expected, f"the app is in an endless loop{place}")
         return self.loop
 
@@ -396,7 +397,7 @@ class AppProcess:
         # A learner's hang costs seconds, so after the first one the others wait less.
         AppProcess.patience = IMPATIENCE
         if lookout and (place := lookout.loop()):
-            raise self.in_a_loop(place)
+            raise self.in_a_loop(place, expected)
         got = f"nothing of it within {time.monotonic() - began:.1f} s"
         if lookout and (place := lookout.busiest()):
             got += f", while the app was busy{place}"
@@ -608,5 +609,5 @@ class Client(httpx.Client):
         while not wait([answer], LOOK).done:
             lookout = lookout or Lookout(self._server)
             if place := lookout.loop():
-                raise self._server.in_a_loop(place)
+                raise self._server.in_a_loop(place, "an answer")
         return answer.result()

@@ -187,11 +187,11 @@ def details(anchor: str, copy: Copy) -> str:
         f"<h3>{', '.join(ids)}: {meaning}</h3><pre>{escape(message)}</pre>"
         for (meaning, message), ids in todos.items()
     )
-    # A link to something inside it opens it.
+    # A link to something inside it opens it, and the anchor lies at its top.
     return (
         f"<details><summary><b>{escape(copy.name)}</b>, {copy.score} green, "
         f"{escape(where(copy))}</summary>"
-        f'<div id="{anchor}">{messages}</div></details>'
+        f'<span id="{anchor}"></span>{messages}</details>'
     )
 
 
@@ -213,5 +213,5 @@ th { vertical-align: bottom } .who { vertical-align: middle }
 .key { margin: 1rem 0 } .key td { text-align: left; border: 0; padding: .1rem .5rem }
 pre { white-space: pre-wrap; background: #8882; padding: .5rem; font-size: .85rem }
 h3 { font-size: 1rem } details { margin: .5rem 0 } summary { cursor: pointer }
-details > div { scroll-margin: 6rem }
+details { position: relative } details > span { position: absolute; top: 0 }
 """
