@@ -140,7 +140,7 @@ def in_words(
         if servers:
             text = str(servers[-1].failed(expected, got[:LONGEST]))
     # These are certain, and name their own file, which may belong to another TODO.
-    certain = r"^(?:log: +(?=.*: Syn)|got: .*(?:endless loop|without end) at )"
+    certain = r"^(?:log: +(?=.*: Syn)|got: .*(?:endless loop|without end|hangs) at )"
     found = re.search(rf"{certain}(.+?), line \d+", text, re.MULTILINE)
     still = ""
     if (
@@ -155,7 +155,7 @@ def in_words(
             "\nlikely:   it isn't done yet. When you have written it, delete its "
             "comment, and a likely cause stands here"
         )
-    elif not found:
+    elif not found or "hangs at" in found[0]:
         # What was seen goes first. What is read from the code is a guess, and says so.
         suspects = files.values() if BOTH_COME_UP in text else [file]
         read = in_the_code(app, suspects)

@@ -196,8 +196,8 @@ class AppProcess:
             done = False
             while not done:
                 self._stem()
-                if place := lookout.loop():
-                    raise self.in_a_loop(place, "the app starts its processes")
+                if why := lookout.loop():
+                    raise self.in_a_loop(why, "the app starts its processes")
                 self._pause("the app starts its processes", watch)
                 with suppress(httpx.TransportError):
                     done = condition()
@@ -253,18 +253,18 @@ class AppProcess:
             )
         return self._printing
 
-    def in_a_loop(self, place: str, expected: str) -> Checkpoint:
+    def in_a_loop(self, why: str, expected: str) -> Checkpoint:
         """Describe that the app doesn't answer because of an endless loop.
 
         Args:
-            place: The file and the line, as `line_of` returns them.
+            why: What it does, as a Lookout returns it.
             expected: What should have happened, unless the app isn't even up.
         """
         # What else was likely is known now. The next tests find the same, and sooner.
         AppProcess.patience = IMPATIENCE
         self.causes.clear()
         expected = expected if self.booted else f"{BOTH_COME_UP}, and all answer"
-        self.loop = self.failed(expected, f"the app is in an endless loop{place}")
+        self.loop = self.failed(expected, f"the app {why}")
         return self.loop
 
     def _where_it_hangs(self) -> str:
@@ -396,8 +396,8 @@ class AppProcess:
             watch.pause()
         # A learner's hang costs seconds, so after the first one the others wait less.
         AppProcess.patience = IMPATIENCE
-        if lookout and (place := lookout.loop()):
-            raise self.in_a_loop(place, expected)
+        if lookout and (why := lookout.loop()):
+            raise self.in_a_loop(why, expected)
         got = f"nothing of it within {time.monotonic() - began:.1f} s"
         if lookout and (place := lookout.busiest()):
             got += f", while the app was busy{place}"
@@ -536,7 +536,7 @@ class Lookout:
     def __init__(self, server: AppProcess) -> None:
         """Begin to look."""
         self._server = server
-        self._began = self._looked = time.monotonic()
+        self._began = self._looked = self._asked = time.monotonic()
         self._before = server.cpu_seconds()
 
     def _most(self) -> tuple[psutil.Process | None, float]:
@@ -548,7 +548,7 @@ class Lookout:
         return max(used.items(), key=lambda pair: pair[1], default=(None, 0.0))
 
     def loop(self) -> str:
-        """Return the line of an endless loop, or "" as long as there doesn't seem any.
+        """Return what the app does, or "" as long as there doesn't seem to be a loop.
 
         CPU time doesn't depend on how busy the machine is. It costs some to look, so
         do that only now and then.
@@ -557,12 +557,24 @@ class Lookout:
             return ""
         self._looked = time.monotonic()
         process, seconds = self._most()
-        if process is None or seconds < LOOP * AppProcess.patience:
+        if process and seconds > LOOP * AppProcess.patience:
+            return self._blocked(process, "is in an endless loop")
+        if self._server.booted or self._looked - self._asked < STUCK * slowness():
             return ""
-        # The app's code may be slow in a thread, but it must not block the main thread.
-        # Look twice, since it may have been there by chance.
-        first, then = (self._server.line_of(process, main_only=True) for _ in "12")
-        return then and first
+        # While an app starts, nothing in it waits for long.
+        self._asked = self._looked
+        found = (self._blocked(one, "hangs") for one in self._server.cpu_seconds())
+        return next(filter(None, found), "")
+
+    def _blocked(self, process: psutil.Process, why: str) -> str:
+        """Add the line to what a process does, or return "" if it doesn't stay there.
+
+        The app's code may be slow in a thread, but it must not block the main thread.
+        Look twice, since it may have been there by chance.
+        """
+        first = self._server.line_of(process, main_only=True)
+        then = first and self._server.line_of(process, main_only=True)
+        return then and f"{why}{then}"
 
     def busiest(self, least: float = MOSTLY) -> str:
         """Return the line that the busiest process is at, or "" if that isn't known.
@@ -608,6 +620,6 @@ class Client(httpx.Client):
         lookout: Lookout | None = None
         while not wait([answer], LOOK).done:
             lookout = lookout or Lookout(self._server)
-            if place := lookout.loop():
-                raise self._server.in_a_loop(place, "an answer")
+            if why := lookout.loop():
+                raise self._server.in_a_loop(why, "an answer")
         return answer.result()

@@ -24,7 +24,7 @@ from workshop.instructor.grading import UNDECIDED, UNTROUBLED, Cell, Copy, Mark
 SUMMARY = 240
 """Characters of an explanation that stand beside a name."""
 REASONS = (
-    r"got: +(.* (?:endless loop|without end)\b.*)",
+    r"got: +(.* (?:endless loop|without end|hangs)\b.*)",
     r"log: +(?! |the app's log says)(.*)",
     r"likely: +(.*)",
     r"perhaps: +(.*)",
