@@ -139,8 +139,15 @@ def in_words(
         text = f"got:      {got[:LONGEST]}\nexpected: {expected}"
         if servers:
             text = str(servers[-1].failed(expected, got[:LONGEST]))
-    still, found = "", re.search(r"^log: +((.+), line \d+): Syn", text, re.MULTILINE)
-    if f"TODO {todo}" in read_text(app / file) and BOTH_COME_UP not in text:
+    # These are certain, and name their own file, which may belong to another TODO.
+    certain = r"^(?:log: +(?=.*: Syn)|got: .*(?:endless loop|without end|hangs) at )"
+    found = re.search(rf"{certain}(.+?), line \d+", text, re.MULTILINE)
+    still = ""
+    if (
+        not found
+        and f"TODO {todo}" in read_text(app / file)
+        and BOTH_COME_UP not in text
+    ):
         # Any other cause would misfit, or give away what is to be found out.
         still = ", whose comment is still there"
         lines = [line for line in text.splitlines() if not line.startswith("likely:")]
@@ -148,13 +155,13 @@ def in_words(
             "\nlikely:   it isn't done yet. When you have written it, delete its "
             "comment, and a likely cause stands here"
         )
-    else:
+    elif not found or "hangs at" in found[0]:
         # What was seen goes first. What is read from the code is a guess, and says so.
         suspects = files.values() if BOTH_COME_UP in text else [file]
         read = in_the_code(app, suspects)
-        if read and not (found and read.startswith(found[1])):
+        if read:
             text += f"\nperhaps:  {read}"
-    if BOTH_COME_UP in text and found and found[2] != file:
+    if found and found[1] != file:
         return f"{title_of(item)}\n{text}"
     return (
         f"{title_of(item)}\n{text}\n"
@@ -234,11 +241,13 @@ class Servers:
         self._wanted = wanted
         self._shared: AppServer | None = None
         self._broken: Checkpoint | None = None
+        self._all: list[AppServer] = []
         self._thread = ThreadPoolExecutor(1)
         self._spare: Future[AppServer] | None = None
 
     def shared(self) -> AppServer:
         """Return the one server of all the tests that do not stop it."""
+        self._look_for_loops()
         if self._shared is None:
             self._shared = self.boot()
             self._prepare()
@@ -247,6 +256,7 @@ class Servers:
 
     def own(self) -> AppServer:
         """Return a server that no other test has. Meanwhile the next one is started."""
+        self._look_for_loops()
         spare, self._spare = self._spare, None
         self._wanted -= 1
         server = spare.result() if spare else self.boot()
@@ -263,12 +273,19 @@ class Servers:
         self._folder.mkdir(exist_ok=True)
         data = data or Path(mkdtemp(dir=self._folder))
         try:
-            return AppServer(self._app, data, drain, self._settings)
+            self._all.append(AppServer(self._app, data, drain, self._settings))
+            return self._all[-1]
         except Overslept:  # the machine was too busy, which may have passed
             raise
         except Checkpoint as failure:
             self._broken = failure
             raise
+
+    def _look_for_loops(self) -> None:
+        """Fail at once if a test has found an endless loop, as all others would."""
+        if loop := next((server.loop for server in self._all if server.loop), None):
+            self._broken = loop
+            raise loop
 
     def _prepare(self) -> None:
         if self._wanted > 0:

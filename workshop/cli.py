@@ -306,7 +306,12 @@ def grade(
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Copies at a time.")] = 2,
     seconds: Annotated[
-        float, typer.Option("--time", min=1, help="Seconds for each step of a copy.")
+        float,
+        typer.Option(
+            "--time",
+            min=1,
+            help="Seconds for each step of a copy; more if the machine is slow.",
+        ),
     ] = 180,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a page as well.")
@@ -318,13 +323,17 @@ def grade(
     steps = [REPOSITORY.edited(number) for number in sorted(set(numbers or []))]
     steps = steps or [step for step in REPOSITORY.steps() if step.todos]
     copies = grading.copies_of(paths, steps)
-    if html:  # Now as well, to find out before a long run if that is possible.
-        grade_report.write_page(html, copies, steps)
+    if html:
+        grade_report.check_page(html)
+
+    def write() -> None:
+        if html:
+            grade_report.write_page(html, copies, steps)
+
     say(console(), grade_report.WARNING)
     grader = grading.Grader(REPOSITORY, steps, seconds)
-    status = grader.grade(copies, jobs, console())
-    if html:
-        grade_report.write_page(html, copies, steps)
+    status = grader.grade(copies, jobs, console(), after_each=write)
+    write()
     grade_report.show(copies, steps, console())
     return status
 

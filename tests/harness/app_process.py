@@ -8,15 +8,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from http.client import HTTPException
+from itertools import groupby
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import httpx
 import psutil
 from causes import RECORD, in_the_log
-from pace import Watch, slowness
+from pace import Watch, measure, slowness
 
 from workshop.core import processes
 from workshop.core.suites import BOTH_COME_UP
@@ -33,10 +36,15 @@ IDLE, STUCK = 0.2, 5.0
 """An app that is starting hangs if it used less than so many seconds of CPU time
 within so many seconds. It is started once more then."""
 LOOK = 0.5  # seconds between two looks at the CPU time, which costs CPU time itself
-RUNAWAY = 20.0
-"""Seconds of CPU time after which an app that isn't up must be in an endless loop."""
+RUNAWAY = 10.0
+"""Seconds of CPU time after which a process of an app that isn't up must be in an
+endless loop."""
+LOOP = 4.0
+"""Seconds of CPU time that a process of an app that is up uses while somebody waits for
+the app, if it is in an endless loop. All of these are the same on a busy machine."""
 KILLS = 3  # how often the processes are killed that are still there
 TWICE = 0.3  # seconds between two signals that are one Ctrl+C
+MOSTLY = 0.5  # the share of its time in which a busy process works
 STACK = 0.5  # seconds until a process has printed its stack
 WAIT = 8.0  # seconds for anything else to happen, on a quiet machine
 ANSWER = 30.0  # seconds until there is an answer
@@ -49,6 +57,7 @@ NOT_YET = (httpx.HTTPError, HTTPException, KeyError, OSError, ValueError)
 STARTS = ("IDLE", "STARTING", "STARTED", "RESTARTING")  # states of a worker
 FLOOD = 2_000_000  # bytes of a log; only an endless loop prints more
 SHOWN = 600  # characters of an answer, a body or a log that a failure shows
+IDLE_IN = ("selectors.py", "threading.py")  # where a thread is that only waits
 
 
 class Checkpoint(AssertionError):
@@ -97,11 +106,14 @@ class AppProcess:
         self.settings: dict[str, int | str] = {"SAJE_WORKERS": 1}
         self.settings |= settings or {}
         self.log = data / f"log-{time.monotonic_ns()}.txt"
+        self._stacks = self.log.with_name(f"stacks-{self.log.name}")
         self.jobs: dict[str, str] = {}  # what was submitted, by uid
         self.booted = 0  # characters of the log when the app was up
         self.begun = 0  # the same when this test began
         self.causes: list[str] = []  # likely causes of a failure, the best one last
         self._boot_took = 1.0  # times the seconds of a quiet machine
+        self._printing = ""  # what to say of an app that prints without end
+        self.loop: Checkpoint | None = None  # what to say of one in an endless loop
         self.known: set[psutil.Process] = set()
         try:
             self._start()
@@ -116,6 +128,7 @@ class AppProcess:
         command[3] = "saje_probe:create_app"
         env = {
             "PYTHONPATH": str(HERE),
+            "SAJE_PROBE_STACKS": str(self._stacks),
             "SANIC_SAJE_DB": str(self.db),
             "SANIC_SAJE_DRAIN": str(self.drain),
             "SANIC_SAJE_TASKS": "saje_probe_tasks",
@@ -126,7 +139,8 @@ class AppProcess:
         env |= {f"SANIC_{name}": str(value) for name, value in self.settings.items()}
         with self.log.open("wb") as log:
             self.main = processes.start([*command, "--no-motd"], self.app, env, log)
-        self._http = httpx.Client(
+        self._http = Client(
+            self,
             base_url=f"http://127.0.0.1:{self.port}",
             # Each request has a connection of its own, so it may go to either server.
             # (A pool that keeps none may close one that another thread has just got.)
@@ -150,15 +164,16 @@ class AppProcess:
         """Wait until the app is up, or until it is clear that it never will be."""
         watch = Watch()
         since = looked = size = 0
-        used = cpu = 0.0
+        used = cpu = most = 0.0
         while self.output().count("Worker ready [") < 2:
             self._stem()
             if time.monotonic() - looked > LOOK:
-                looked, cpu = time.monotonic(), self._cpu_seconds()
+                looked, each = time.monotonic(), self.cpu_seconds().values()
+                cpu, most = sum(each), max(each, default=0.0)
             # It gets less when a process ends, which shows that the app works as well.
             if size != self.log.stat().st_size or abs(cpu - used) > IDLE:
                 size, used, since = self.log.stat().st_size, cpu, watch.seconds
-            if (stuck := watch.seconds - since > STUCK) or cpu > RUNAWAY:
+            if (stuck := watch.seconds - since > STUCK) or most > RUNAWAY:
                 printed, place = self.end_of_log(), self._where_it_hangs()
                 why = "hangs" if stuck else "is in an endless loop"
                 got = f"they don't, because the app {why}{place}"
@@ -173,12 +188,16 @@ class AppProcess:
         # is up leaves it waiting. This message is answered only after that.
         with suppress(httpx.TransportError):  # an app that is about to exit
             self.http.post("/probe/settle").raise_for_status()
+        lookout = Lookout(self)
         for condition in (
             lambda: "No change needed" in self.output(),
             lambda: self.output().count("SAJE worker ready") >= self._starting(),
         ):
             done = False
             while not done:
+                self._stem()
+                if why := lookout.loop():
+                    raise self.in_a_loop(why, "the app starts its processes")
                 self._pause("the app starts its processes", watch)
                 with suppress(httpx.TransportError):
                     done = condition()
@@ -201,46 +220,100 @@ class AppProcess:
             raise Overslept(str(self.failed(expected, f"{got}\n{self.end_of_log()}")))
         watch.pause()
 
-    def _cpu_seconds(self) -> float:
-        """Return how much CPU time the processes of the app have used."""
-        total = 0.0
-        for process in processes.descendants(self.main.pid):
-            with suppress(psutil.Error):
-                times = process.cpu_times()
-                total += times.user + times.system
+    def cpu_seconds(self) -> dict[psutil.Process, float]:
+        """Return how much CPU time each process of the app has used."""
+        found = {}
         with suppress(psutil.Error):
-            times = psutil.Process(self.main.pid).cpu_times()
-            total += times.user + times.system
-        return total
+            for process in {psutil.Process(self.main.pid)} | processes.descendants(
+                self.main.pid
+            ):
+                with suppress(psutil.Error):
+                    times = process.cpu_times()
+                    found[process] = times.user + times.system
+        return found
 
     def _stem(self) -> None:
         """End an app that prints without end, before it fills the disk."""
         if self.log.stat().st_size > FLOOD:
+            raise self.failed("an app that prints less", "")
+
+    def _flood(self) -> str:
+        """Say that the app prints without end, and end it; return "" if it doesn't."""
+        if self.log.stat().st_size <= FLOOD:
+            return ""
+        if not self._printing:
+            lookout = Lookout(self)
+            time.sleep(LOOK * slowness())
+            place = lookout.busiest(0)
             processes.kill(self.family())
-            expected = f"an app that prints less than {FLOOD // 1_000_000} MB"
-            got = f"an endless loop that prints:\n{self.end_of_log()}"
-            raise self.failed(expected, got)
+            whole = self.end_of_log().rpartition("\n")[0]
+            self._printing = (
+                f"the app prints without end{place}. It printed more than "
+                f"{FLOOD // 1_000_000} MB, for example:\n{whole}"
+            )
+        return self._printing
+
+    def in_a_loop(self, why: str, expected: str) -> Checkpoint:
+        """Describe that the app doesn't answer because of an endless loop.
+
+        Args:
+            why: What it does, as a Lookout returns it.
+            expected: What should have happened, unless the app isn't even up.
+        """
+        # What else was likely is known now. The next tests find the same, and sooner.
+        AppProcess.patience = IMPATIENCE
+        self.causes.clear()
+        expected = expected if self.booted else f"{BOTH_COME_UP}, and all answer"
+        self.loop = self.failed(expected, f"the app {why}")
+        return self.loop
 
     def _where_it_hangs(self) -> str:
         """Name the line of the app that a process doesn't get beyond, if there is one.
 
-        A process in which the probe was imported prints its stack at SIGUSR1, and any
-        other process dies of it, so this is for an app that is given up.
+        Ask the main process, then what it has started, the Managers last.
         """
-        if sys.platform == "win32":
-            return ""
-        own = rf'^  File "{re.escape(str(self.app))}[/\\](.+?)", line (\d+)'
-        # The main process, then what it has started, the Managers last, because without
-        # them it would exit.
         below = processes.descendants(self.main.pid)
         ordered = sorted(below, key=lambda process: process.create_time())
-        for pid in (self.main.pid, *(process.pid for process in reversed(ordered))):
-            known = len(self.output())
-            with suppress(psutil.Error):
-                psutil.Process(pid).send_signal(signal.SIGUSR1)
-                psutil.Process(pid).wait(STACK * slowness())
-            if found := re.search(own, self.output()[known:], re.MULTILINE):
-                return f" at {found[1]}, line {found[2]}"
+        with suppress(psutil.Error):
+            for process in (psutil.Process(self.main.pid), *reversed(ordered)):
+                if place := self.line_of(process):
+                    return place
+        return ""
+
+    def line_of(self, process: psutil.Process, main_only: bool = False) -> str:
+        """Name the line of the app that a process is at, if there is one.
+
+        It writes the stack of each thread to a file (see sitecustomize.py).
+
+        Args:
+            process: A process of the app.
+            main_only: Whether only its main thread counts, unless that only waits.
+
+        Returns:
+            Such as " at app/info.py, line 15", or "" if it isn't in the app's own code.
+        """
+        if sys.platform == "win32" or not self._stacks.exists():
+            return ""
+        known = self._stacks.stat().st_size
+        with suppress(psutil.Error):
+            process.send_signal(signal.SIGUSR1)
+        watch = Watch()
+        while self._stacks.stat().st_size == known and watch.seconds < STACK:
+            watch.pause()
+        watch.pause()  # It writes in pieces.
+        with self._stacks.open("rb") as file:
+            file.seek(known)
+            written = file.read().decode("utf-8", "replace")
+        ours, own = re.escape(str(HERE)), re.escape(str(self.app))
+        frame = rf'^  File "(?:{ours}|{own}[/\\](.+?)", line (\d+))'
+        # The main thread is the last. Threads that only wait come after all others.
+        stacks = re.split(r"(?m)^(?:Current t|T)hread .*\n", written)[:0:-1]
+        if main_only:
+            stacks = [stack for stack in stacks[:1] if not waits(stack)]
+        for stack in sorted(stacks, key=waits):
+            found = re.search(frame, stack, re.MULTILINE)
+            if found and found[1]:  # A task of the tests may be slow on purpose.
+                return f" at {Path(found[1]).as_posix()}, line {found[2]}"
         return ""
 
     def _give_up(self) -> None:
@@ -284,7 +357,7 @@ class AppProcess:
         lines = self.output()[-SHOWN * 4 :].splitlines()
         while len(lines) > 1 and sum(map(len, lines)) > SHOWN * 2:
             del lines[0]
-        return "\n".join(lines)
+        return "\n".join(folded(lines))
 
     def until(
         self,
@@ -308,8 +381,11 @@ class AppProcess:
         limit = (seconds or WAIT) * AppProcess.patience * self._boot_took
         began, watch = time.monotonic(), Watch(self._at_start)
         last: Any = None
+        lookout: Lookout | None = None
         while watch.seconds < limit:
             self._stem()
+            if lookout is None and time.monotonic() - began > LOOK:
+                lookout = Lookout(self)
             try:
                 last = condition()
             except NOT_YET as error:
@@ -320,7 +396,11 @@ class AppProcess:
             watch.pause()
         # A learner's hang costs seconds, so after the first one the others wait less.
         AppProcess.patience = IMPATIENCE
+        if lookout and (why := lookout.loop()):
+            raise self.in_a_loop(why, expected)
         got = f"nothing of it within {time.monotonic() - began:.1f} s"
+        if lookout and (place := lookout.busiest()):
+            got += f", while the app was busy{place}"
         if last not in (None, False):
             got += f": {last!r:.{SHOWN}}"
         raise self.failed(expected, got)
@@ -335,6 +415,10 @@ class AppProcess:
         Returns:
             A Checkpoint with what was done, what came back, and the causes.
         """
+        if flood := self._flood():
+            # That is the reason for everything else.
+            lines = [f"did:      {self.did}", f"got:      {flood}"]
+            return Checkpoint("\n".join([*lines, f"expected: {expected}"]))
         lines = [f"did:      {self.did}", f"got:      {got}", f"expected: {expected}"]
         log = self.output()
         if self.causes:
@@ -430,3 +514,101 @@ def interrupted(record: str) -> bool:
     """Return whether a record of the log is about a job that was cancelled."""
     in_a_job = re.search(r'[/\\]saje[/\\]job\.py", line', record)
     return bool(in_a_job) and "CancelledError" in record
+
+
+def waits(stack: str) -> bool:
+    """Return whether a thread only waits, given its stack as Python writes it."""
+    innermost = re.search(r'^  File "(.+?)"', stack, re.MULTILINE)
+    return innermost is None or Path(innermost[1]).name in IDLE_IN
+
+
+def folded(lines: list[str]) -> Iterator[str]:
+    """Yield lines, and a line that comes again and again only once."""
+    for line, same in groupby(lines):
+        yield line
+        if (count := len(list(same))) > 1:
+            yield f"(the same line {count} times)"
+
+
+class Lookout:
+    """Notices a process that is in an endless loop while somebody waits for the app."""
+
+    def __init__(self, server: AppProcess) -> None:
+        """Begin to look."""
+        self._server = server
+        self._began = self._looked = time.monotonic()
+        self._before = server.cpu_seconds()
+
+    def _most(self) -> tuple[psutil.Process | None, float]:
+        """Return the busiest process, and the seconds of CPU time that it has used."""
+        used = {
+            process: seconds - self._before.get(process, 0.0)
+            for process, seconds in self._server.cpu_seconds().items()
+        }
+        return max(used.items(), key=lambda pair: pair[1], default=(None, 0.0))
+
+    def loop(self) -> str:
+        """Return what the app does, or "" as long as there doesn't seem to be a loop.
+
+        CPU time doesn't depend on how busy the machine is. It costs some to look, so
+        do that only now and then.
+        """
+        if time.monotonic() - self._looked < LOOK:
+            return ""
+        self._looked = time.monotonic()
+        process, seconds = self._most()
+        if process is None or seconds <= LOOP * AppProcess.patience:
+            return ""
+        # The app's code may be slow in a thread, but it must not block the main thread.
+        # Look twice, since it may have been there by chance.
+        first = self._server.line_of(process, main_only=True)
+        then = first and self._server.line_of(process, main_only=True)
+        return then and f"is in an endless loop{then}"
+
+    def busiest(self, least: float = MOSTLY) -> str:
+        """Return the line that the busiest process is at, or "" if that isn't known.
+
+        Args:
+            least: The share of the time that it has to be busy.
+        """
+        process, seconds = self._most()
+        share = seconds * measure() / max(time.monotonic() - self._began, LOOK)
+        return self._server.line_of(process) if process and share >= least else ""
+
+
+class Client(httpx.Client):
+    """Sends requests to an app, and gives one up if the app is in an endless loop."""
+
+    def __init__(self, server: AppProcess, **options: Any) -> None:
+        """Take the app, and the options of httpx."""
+        super().__init__(**options)
+        self._server = server
+
+    def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+        """Send a request in a thread, and meanwhile look at what the app does.
+
+        Args:
+            request: The request.
+            **options: Those of httpx.
+
+        Returns:
+            The answer.
+
+        Raises:
+            Checkpoint: There is none because of an endless loop.
+        """
+        answer: Future[httpx.Response] = Future()
+
+        def call() -> None:
+            try:
+                answer.set_result(super(Client, self).send(request, **options))
+            except BaseException as error:
+                answer.set_exception(error)
+
+        Thread(target=call, daemon=True).start()
+        lookout: Lookout | None = None
+        while not wait([answer], LOOK).done:
+            lookout = lookout or Lookout(self._server)
+            if why := lookout.loop():
+                raise self._server.in_a_loop(why, "an answer")
+        return answer.result()

@@ -2,9 +2,7 @@
 
 import asyncio
 import builtins
-import faulthandler
 import os
-import signal
 import sys
 from contextlib import nullcontext, suppress
 from copy import copy
@@ -14,18 +12,13 @@ from typing import Any
 from unittest.mock import Mock, patch
 from uuid import uuid4
 
+import server
+from saje_probe_fakes import FakeQueue, FullDisk
 from sanic import Blueprint, HTTPResponse, Request, Sanic, json
 from sanic.exceptions import SanicException
 from sanic.log import logger
 from sanic.worker.manager import WorkerManager
 from sanic.worker.process import WorkerProcess
-
-if hasattr(signal, "SIGUSR1"):  # Windows has none.
-    # For an app that does not come up, which may be due to the import that follows.
-    faulthandler.register(signal.SIGUSR1, all_threads=False)
-
-import server
-from saje_probe_fakes import FakeQueue, FullDisk
 
 # Times a tenth of a second, after which Sanic gives up a process that is starting. The
 # test has limits of its own, and knows how busy the machine is.

@@ -150,11 +150,14 @@ def start(
     return process  # type: ignore[no-any-return]
 
 
-def keep() -> None:
+def keep() -> Path:
     """Start the keeper, unless there is one: it serves all processes that we start.
 
     It waits for the end of its standard input. We hold the other end, which the system
     closes when this process ends, however it ends.
+
+    Returns:
+        A folder for temporary files, which the keeper removes in the end.
     """
     global _keeper, _temp
     with _lock:
@@ -170,6 +173,7 @@ def keep() -> None:
                 **NEW_GROUP,
             )
             atexit.register(dismiss, _keeper)
+        return Path(_temp)
 
 
 def dismiss(keeper: subprocess.Popen[bytes]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from html import escape
@@ -14,12 +16,21 @@ from rich.table import Table
 from rich.text import Text
 
 from workshop.core.errors import WorkshopError
+from workshop.core.files import write_whole
 from workshop.core.output import say
 from workshop.core.steps import Step
-from workshop.instructor.grading import UNTROUBLED, Cell, Copy, Mark
+from workshop.instructor.grading import UNDECIDED, UNTROUBLED, Cell, Copy, Mark
 
 SUMMARY = 240
 """Characters of an explanation that stand beside a name."""
+REASONS = (
+    r"got: +(.* (?:endless loop|without end|hangs)\b.*)",
+    r"log: +(?! |the app's log says)(.*)",
+    r"likely: +(.*)",
+    r"perhaps: +(.*)",
+    r"log: +(.*)",
+)
+"""The lines of a message that name a cause, the most certain one first."""
 WARNING = """\
 This runs the code of the copies with your rights. For code of people that you don't
 know, use a container: workshop/GRADING.md shows how.
@@ -46,23 +57,31 @@ def show(copies: Sequence[Copy], steps: Sequence[Step], console: Console) -> Non
     console.print("", Columns(key, padding=(0, 3)), "")
     totals = totals_of(copies)
     for todo in [todo for step in steps for todo in step.todos]:
-        say(console, f"{todo.id} is green in {totals[todo.id]}: {todo.title}")
+        if total := totals[todo.id]:
+            say(console, f"{todo.id} is green in {total}: {todo.title}")
     say(console, "")
     for copy in copies:
         if copy.stuck:
-            place, cell = copy.stuck
-            text = f"{place} ({cell.mark.meaning}): {summary(cell)}"
-            say(console, f"{copy.name} is stuck at {text}")
+            say(console, f"{copy.name} {where(copy)}")
 
 
 def totals_of(copies: Sequence[Copy]) -> dict[str, str]:
-    """Return in how many of the graded copies each TODO is green, by the TODO's id."""
+    """Return in how many of the copies each TODO is green, by the TODO's id.
+
+    A total counts the copies in which the TODO was decided, and is empty without any.
+    """
     totals = {}
     for todo in copies[0].cells:
         marks = [copy.cells[todo].mark for copy in copies]
-        graded = len(marks) - marks.count(Mark.UNGRADED)
-        totals[todo] = f"{marks.count(Mark.GREEN)} of {graded}"
+        decided = [mark for mark in marks if mark not in UNDECIDED]
+        green = f"{decided.count(Mark.GREEN)} of {len(decided)}"
+        totals[todo] = green if decided else ""
     return totals
+
+
+def where(copy: Copy) -> str:
+    """Return how far an attendee is, and why they aren't any further."""
+    return f"{copy.standing}: {summary(copy.stuck[1])}" if copy.stuck else copy.standing
 
 
 def summary(cell: Cell) -> str:
@@ -73,22 +92,36 @@ def summary(cell: Cell) -> str:
 def best_line(cell: Cell) -> str:
     """Return the line of a message that names a cause, or else what happened."""
     lines = cell.message.splitlines() or [""]
-    for label in ("likely:", "perhaps:", "log:"):
+    for pattern in REASONS:
         for line in lines:
-            if line.startswith(label):
-                return line.removeprefix(label).strip()
+            if found := re.match(pattern, line):
+                return found[1]
     got = next((line for line in lines if line.startswith("got:")), "")
     return f"{lines[0]} {got}"
 
 
+def check_page(path: Path) -> None:
+    """Find out before a long run whether the page can be written.
+
+    Raises:
+        WorkshopError: It can't be, in this folder.
+    """
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise WorkshopError(
+            f"The page can't be written: {path}.\nName a file in a folder that exists."
+        )
+
+
 def write_page(path: Path, copies: Sequence[Copy], steps: Sequence[Step]) -> None:
-    """Write the page.
+    """Write the page, whole or not at all, once something was graded.
 
     Raises:
         WorkshopError: The system refuses that.
     """
+    if all(c.mark is Mark.UNGRADED for copy in copies for c in copy.cells.values()):
+        return  # An earlier page is worth more.
     try:
-        path.write_text(page(copies, steps), encoding="utf-8")
+        write_whole(path, page(copies, steps).encode())
     except OSError as error:
         raise WorkshopError(
             f"The page can't be written: {error}.\nName a file in a folder that exists."
@@ -146,10 +179,6 @@ def html_of(cell: Cell) -> str:
 
 def details(anchor: str, copy: Copy) -> str:
     """Return the part of the page with all messages about one copy."""
-    where = "not stuck"
-    if copy.stuck:
-        todo, cell = copy.stuck
-        where = f"stuck at {todo}: {summary(cell)}"
     todos: dict[tuple[str, str], list[str]] = {}
     for todo, cell in copy.cells.items():
         if cell.mark not in UNTROUBLED:  # An app that doesn't start says so for each.
@@ -158,11 +187,11 @@ def details(anchor: str, copy: Copy) -> str:
         f"<h3>{', '.join(ids)}: {meaning}</h3><pre>{escape(message)}</pre>"
         for (meaning, message), ids in todos.items()
     )
-    # A link to something inside it opens it.
+    # A link to something inside it opens it, and the anchor lies at its top.
     return (
         f"<details><summary><b>{escape(copy.name)}</b>, {copy.score} green, "
-        f"{escape(where)}</summary>"
-        f'<div id="{anchor}">{messages}</div></details>'
+        f"{escape(where(copy))}</summary>"
+        f'<span id="{anchor}"></span>{messages}</details>'
     )
 
 
@@ -172,16 +201,17 @@ body { margin: 1rem; overflow-wrap: anywhere }
 .wide { overflow-x: auto }
 table { border-collapse: collapse }
 th, td { border: 1px solid #8886; padding: .2rem .4rem; text-align: center;
-  overflow-wrap: normal; vertical-align: bottom }
-.who { position: sticky; left: 0; background: Canvas; text-align: left;
+  overflow-wrap: normal; vertical-align: middle }
+th { vertical-align: bottom } .who { vertical-align: middle }
+.who { position: sticky; left: 0; z-index: 1; background: Canvas; text-align: left;
   font-weight: normal; min-width: 6rem; max-width: 12rem; overflow-wrap: anywhere }
 .title { writing-mode: vertical-rl; transform: rotate(180deg); font-weight: normal;
   max-height: 17rem; text-align: left; line-height: 1.2 }
 .totals { font-weight: bold }
 .green { background: #2a75 } .red { background: #e448 } .yellow { background: #db17 }
-.magenta { background: #a4e6 } .dim { color: #888 }
+.magenta { background: #a4e6 } .dim { color: light-dark(#767676, #999) }
 .key { margin: 1rem 0 } .key td { text-align: left; border: 0; padding: .1rem .5rem }
 pre { white-space: pre-wrap; background: #8882; padding: .5rem; font-size: .85rem }
 h3 { font-size: 1rem } details { margin: .5rem 0 } summary { cursor: pointer }
-details > div { scroll-margin: 6rem }
+details { position: relative } details > span { position: absolute; top: 0 }
 """

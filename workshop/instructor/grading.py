@@ -7,8 +7,7 @@ copy that crashes, hangs or can't be read costs its own cells, and no others.
 from __future__ import annotations
 
 import shutil
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from enum import Enum
@@ -22,12 +21,13 @@ from workshop.core import apps, processes, starters
 from workshop.core.environment import INTERRUPTED
 from workshop.core.errors import WorkshopError
 from workshop.core.output import say
+from workshop.core.pace import Watch
 from workshop.core.steps import Repository, Step, marks
 from workshop.core.suites import BOTH_COME_UP, SuiteRun
-from workshop.instructor.handing_in import steps_of
+from workshop.instructor.handing_in import copies_in, steps_of
 
 POLL = 0.1
-"""Seconds between two looks at a run."""
+"""Seconds between two looks at the copies."""
 
 
 class Mark(Enum):
@@ -52,6 +52,10 @@ class Mark(Enum):
 
 UNTROUBLED = (Mark.GREEN, Mark.NOT_STARTED, Mark.UNGRADED)
 """With these marks, nobody is stuck."""
+UNREADABLE = (Mark.MISSING, Mark.BROKEN)
+"""With these marks, there was nothing to grade, or no way to."""
+UNDECIDED = (*UNREADABLE, Mark.LATE, Mark.UNGRADED)
+"""With these marks, nobody knows whether the TODO is done, so no total counts it."""
 
 
 @dataclass(frozen=True)
@@ -89,31 +93,54 @@ class Copy:
         cells = self.cells.items()
         return next((c for c in cells if c[1].mark not in UNTROUBLED), None)
 
+    @property
+    def standing(self) -> str:
+        """How far the attendee is, in a few words that fit after a name or a number."""
+        cells = list(self.cells.items())
+        todo, cell = self.stuck or next(
+            ((t, c) for t, c in cells if c.mark is not Mark.GREEN), cells[-1]
+        )
+        whole = all(c == cell for _, c in cells)
+        if cell.mark is Mark.GREEN:
+            return "finished"
+        if cell.mark in (Mark.NOT_STARTED, Mark.UNGRADED):
+            words = "not graded" if cell.mark is Mark.UNGRADED else "not started"
+            return words if whole else f"{todo} {words}"
+        if cell.mark in UNREADABLE:
+            return "can't be graded" if whole else f"can't be graded at {todo}"
+        verb = "isn't decided" if cell.mark is Mark.LATE else "is stuck"
+        return f"{verb} at {todo} ({cell.mark.meaning})"
+
 
 def copies_of(paths: Sequence[Path], steps: Sequence[Step]) -> list[Copy]:
-    """Return the copies to grade, each with a name that no other has.
+    """Return the copies to grade by name, each with a name that no other has.
 
     Args:
-        paths: Folders and zip files.
+        paths: Folders and zip files, and folders of those.
         steps: The steps to grade.
 
     Raises:
         WorkshopError: There is nothing at a path.
     """
     copies: dict[str, Copy] = {}
+    found: list[Path] = []
     for path in map(Path.resolve, paths):
         if not path.exists():
             raise WorkshopError(
                 f"There is no {path}.\n"
                 "Name each copy, or all copies in a folder, for example ../copies/*"
             )
+        found += copies_in(path)
+    for path in dict.fromkeys(found):
         own = path.parent if path.name == "steps" else path
-        name = printable(own.name if path.is_dir() else own.stem) or "copy"
-        while name in copies:
-            name += " (again)"
+        short = own.name if path.is_dir() else own.stem
+        # If two have the same name, their files, or else the folders, tell them apart.
+        for name in (short, own.name, f"{own.parent.name}/{own.name}", str(path)):
+            if (name := printable(name) or "copy") not in copies:
+                break
         cells = {todo.id: Cell(Mark.UNGRADED) for step in steps for todo in step.todos}
         copies[name] = Copy(name, path, cells)
-    return list(copies.values())
+    return sorted(copies.values(), key=lambda copy: copy.name.casefold())
 
 
 class Grader:
@@ -127,7 +154,7 @@ class Grader:
         Args:
             repository: Our workshop.
             steps: The steps to grade.
-            seconds: The time limit for each step of a copy.
+            seconds: The time limit for each step of a copy, on a quiet machine.
 
         Raises:
             WorkshopError: Our solutions were changed, so nobody knows the starters.
@@ -137,13 +164,20 @@ class Grader:
         self._seconds = seconds
         self._stopping = Event()
 
-    def grade(self, copies: Sequence[Copy], jobs: int, console: Console) -> int:
+    def grade(
+        self,
+        copies: Sequence[Copy],
+        jobs: int,
+        console: Console,
+        after_each: Callable[[], None],
+    ) -> int:
         """Fill in the cells of copies, and change nothing in their folders.
 
         Args:
             copies: The copies.
             jobs: How many copies are graded at a time.
             console: Gets a line for each copy that is done.
+            after_each: Called whenever a copy is done.
 
         Returns:
             The exit status: 0 whatever the marks are, or INTERRUPTED after Ctrl+C.
@@ -164,14 +198,20 @@ class Grader:
                     for copy in map(waiting.pop, done):
                         if not self._stopping.is_set():
                             say(console, f"{copy.name}: {copy.score} green")
+                            after_each()
                 except KeyboardInterrupt:
+                    if not self._stopping.is_set():
+                        say(console, "Stopping ...")
                     self._stopping.set()
                     status = INTERRUPTED
         return status
 
     def _grade(self, copy: Copy) -> None:
         """Grade every step of a copy, whatever is wrong with it."""
-        temporary = TemporaryDirectory(prefix="saje-grade-", ignore_cleanup_errors=True)
+        # If this process is killed, the keeper removes the folder.
+        temporary = TemporaryDirectory(
+            prefix="grade-", dir=processes.keep(), ignore_cleanup_errors=True
+        )
         with temporary as folder:
             scratch = Path(folder)
             try:
@@ -220,13 +260,15 @@ class Grader:
 
     def _follow(self, run: SuiteRun) -> Cell:
         """Wait for a run, and return the cell of the TODOs that it didn't decide."""
-        while not run.wait(POLL):
+        watch = Watch()  # The limits in the tests grow in the same way.
+        while not run.wait(0):
             if self._stopping.is_set():
                 return Cell(Mark.UNGRADED)
-            if time.monotonic() - run.began > self._seconds:
-                text = f"The tests of this step did not end within {self._seconds:g} s."
-                advice = "If this machine is busy, try --jobs 1 or a longer --time."
-                return Cell(Mark.LATE, f"{text} {advice}")
+            if watch.seconds > self._seconds:
+                text = f"The tests of this step did not end within {self._seconds:g} s"
+                advice = "so try a longer --time if you expect more of this copy."
+                return Cell(Mark.LATE, f"{text} of a quiet machine, {advice}")
+            watch.pause()
         return Cell(Mark.BROKEN, f"The tests did not come to their end: {run.broken()}")
 
 

@@ -39,6 +39,29 @@ def pack(repository: Repository, name: str) -> Path:
     return target
 
 
+def copies_in(path: Path) -> list[Path]:
+    """Return the copies at a path: those in it, if it is a folder of copies.
+
+    Args:
+        path: A folder or a file.
+
+    Returns:
+        What the folder holds, if there is a zip file or more than one copy in it, or
+        else the path alone.
+    """
+    if not path.is_dir() or has_steps(path) or has_steps(path / "steps"):
+        return [path]
+    inside = sorted(path.glob("[!._]*"))
+    deeper = [one for one in inside if has_steps(one) or has_steps(one / "steps")]
+    packed = [one for one in inside if one.suffix.lower() == ".zip"]
+    return inside if packed or len(deeper) > 1 else [path]
+
+
+def has_steps(folder: Path) -> bool:
+    """Return whether a folder holds the folder of a step."""
+    return any(FOLDER_NAME.fullmatch(path.name) for path in folder.glob("*/"))
+
+
 def steps_of(copy: Path, unpacked: Path) -> Path:
     """Find the steps in a copy: in it, in its folder `steps`, or one level deeper.
 
@@ -64,11 +87,7 @@ def steps_of(copy: Path, unpacked: Path) -> Path:
     # Only folders named steps: tests/ and solutions/ hold folders of the same names.
     deeper = [path / "steps" for path in sorted(copy.glob("[!._]*"))]
     for places in ([copy / "steps"], [copy], deeper):
-        found = [
-            place
-            for place in places
-            if any(FOLDER_NAME.fullmatch(path.name) for path in place.glob("*/"))
-        ]
+        found = [place for place in places if has_steps(place)]
         if len(found) > 1:
             raise WorkshopError("It holds several copies, so name each of them.")
         if found:
