@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +14,10 @@ from pathlib import Path
 import pytest
 
 from tests.workshop.conftest import ANSWER, ANSWERED, LIMIT, Running, RunWorkshop, write
+from tests.workshop.test_environment import be_an_ordinary_user
+from workshop.core.files import write_whole
 from workshop.core.steps import Repository
+from workshop.learner import serving
 
 HALF = ANSWERED.replace("six times seven", "mine")
 
@@ -256,7 +261,8 @@ def test_hints_come_one_by_one(workshop: RunWorkshop, small: Repository) -> None
     assert "hint 1.1" in workshop("hint").stderr
 
 
-COMMANDS = ["check 1", "run 1", "demo", "watch 1", "hint 1.1", "reset 1", "solve 1"]
+COMMANDS = ["check 1", "demo", "watch 1", "reset 1", "solve 1"]
+"""Those that have to write."""
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -264,13 +270,54 @@ def test_a_state_folder_that_cannot_be_written(
     workshop: RunWorkshop, small: Repository, command: str
 ) -> None:
     """Each command ends with a sentence that names the path."""
-    save(small)
+    save(small, HALF)
     small.state.write_text("in the way")
     done = workshop(*command.split())
     assert done.returncode == 2
     assert str(small.state) in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.splitlines()) <= 2
+
+
+def test_what_is_only_remembered_stops_nothing(
+    workshop: RunWorkshop, small: Repository
+) -> None:
+    """If nothing can be remembered, a hint says so, and run comes to its port."""
+    small.state.write_text("in the way")
+    done = workshop("hint", "1.1")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Hint 1 of 3" in done.stdout
+    assert done.stdout.endswith("To find out why: python3 -m workshop doctor\n")
+    with socket.create_server((serving.HOST, 0)) as other:
+        port = other.getsockname()[1]
+        done = workshop("run", "1", "--port", str(port))
+    assert done.stderr.startswith(f"Port {port} is taken")
+
+
+def test_a_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
+    """The new file grew beside the old one, so it has to go."""
+    write(tmp_path / "here.json" / "in_the_way", "")
+    with pytest.raises(OSError, match=r"here\.json"):
+        write_whole(tmp_path / "here.json", b"{}")
+    assert [path.name for path in tmp_path.iterdir()] == ["here.json"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of POSIX")
+@pytest.mark.parametrize("name", [".", "jobs.db.lock"])
+def test_a_demo_of_somebody_else(small: Repository, name: str) -> None:
+    """Whether a folder or a file isn't ours, it says so before Sanic starts."""
+    theirs = small.state / "demo" / name
+    write(small.state / "demo" / "jobs.db.lock", "")
+    theirs.chmod(0o555)
+    done = subprocess.run(
+        [sys.executable, str(small.root / "workshop"), "demo"],
+        capture_output=True,
+        encoding="utf-8",
+        preexec_fn=be_an_ordinary_user,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"{theirs} can't be used.")
+    assert "sudo chown" in done.stderr
 
 
 FULL_DISK = """
@@ -284,10 +331,10 @@ exit $status
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="mounts a small disk")
-@pytest.mark.parametrize("command", [c for c in COMMANDS if c != "demo"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_a_full_disk(small: Repository, tmp_path: Path, command: str) -> None:
-    """Each command that remembers something says so, and loses no code."""
-    save(small)
+    """Each command that has to write says so, and loses no code."""
+    save(small, HALF)
     disk = tmp_path / "disk"
     disk.mkdir()
     words = ["unshare", "--map-root-user", "--mount", "sh", "-c", FULL_DISK, "sh"]
@@ -298,4 +345,4 @@ def test_a_full_disk(small: Repository, tmp_path: Path, command: str) -> None:
     assert done.returncode == 2, done.stderr
     assert "The disk is full" in done.stderr
     assert "Traceback" not in done.stderr
-    assert done.stdout.endswith(ANSWERED)
+    assert done.stdout.endswith(HALF)
