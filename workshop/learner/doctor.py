@@ -136,7 +136,6 @@ def curl(repository: Repository) -> str:
 
 def tests(repository: Repository) -> str:
     """Test the solution of step 02, which has every kind of process."""
-    require_writable(repository.state)
     step = repository.step(2)
     began = time.monotonic()
     suites, app = [repository.suite(step)], repository.solution(step)
