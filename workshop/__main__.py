@@ -27,5 +27,5 @@ if __name__ == "__main__":
         sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt as interrupt:
         # Importing takes a while, so Ctrl+C may come before anybody else catches it.
-        sys.stderr.write(" ".join(("Stopped.",) + interrupt.args) + "\n")  # noqa: RUF005
+        sys.stderr.write(" ".join(("Stopped.",) + interrupt.args) + "\n")
         sys.exit(130)

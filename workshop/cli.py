@@ -188,7 +188,7 @@ def solve(step: StepNumber) -> None:
 @app.command()
 def restore(
     name: Annotated[
-        str | None, typer.Argument(metavar="COPY", help="Its name; else the latest.")
+        str | None, typer.Argument(metavar="COPY", help="Its name; else your latest code.")
     ] = None,
 ) -> None:
     """Bring back the files that reset, solve or restore has replaced."""

@@ -216,6 +216,13 @@ def test_ctrl_c_while_installing(made: Bare) -> None:
     assert made.run("x").returncode == 7
 
 
+def test_ctrl_c_at_once(bare: Bare) -> None:
+    """It prints one line even before anything has been imported."""
+    write(bare.root / "workshop/core/environment.py", "raise KeyboardInterrupt")
+    done = bare.run("x")
+    assert (done.returncode, done.stderr) == (130, "Stopped.\n")
+
+
 @pytest.mark.parametrize("words", [("--wheelhouse", "/no such"), ("--wheelhouse",)])
 def test_no_such_wheelhouse(bare: Bare, words: tuple[str, ...]) -> None:
     """A wrong folder is reported before anything is made."""

@@ -296,7 +296,7 @@ def one_at_a_time() -> Iterator[None]:
 
         waiting = False
         while True:
-            with suppress(OSError):  # another command has the lock
+            with suppress(BlockingIOError, PermissionError):  # another one has it
                 lock()
                 break
             if not waiting:
