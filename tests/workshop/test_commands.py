@@ -219,9 +219,11 @@ def test_check_of_a_todo_without_a_test_is_red(
         ),
         ("hint 1.9", "There is no TODO 1.9. There are: 1.1, 1.2."),
         ("chek 1", "To see what there is: python3 -m workshop --help"),
-        ("check", "To see what there is: python3 -m workshop --help"),
+        ("reset", "Which step? For example: python3 -m workshop reset 3"),
+        ("check 1.2", "is a TODO. To check only that one: python3 -m workshop check 1"),
+        ("handin", "python3 -m workshop handin Ada Lovelace"),
         ("check one", "To see what there is: python3 -m workshop --help"),
-        ("run 1 --port 70000", "To see what there is: python3 -m workshop --help"),
+        ("run 1 --port 70000", "A port is a number from 1 to 65535."),
         (
             "run 1 --port 20001 --host 192.0.2.1",
             "an address of this machine with --host",
@@ -341,9 +343,7 @@ def test_a_full_disk(small: Repository, tmp_path: Path, command: str) -> None:
     disk.mkdir()
     words = ["unshare", "--map-root-user", "--mount", "sh", "-c", FULL_DISK, "sh"]
     words += [str(disk), str(small.root), sys.executable, command]
-    done = subprocess.run(
-        words, capture_output=True, encoding="utf-8", timeout=LIMIT
-    )
+    done = subprocess.run(words, capture_output=True, encoding="utf-8", timeout=LIMIT)
     if done.returncode == 77 or done.stderr.startswith("unshare"):
         pytest.skip(f"no disk can be mounted here: {done.stderr}")
     assert done.returncode == 2, done.stderr

@@ -81,7 +81,13 @@ class Bare:
         done = self.run(*words, **env)
         assert (done.returncode, done.stdout) == (2, ""), done
         assert "Traceback" not in done.stderr
-        progress = ("The packages", "Collecting", "Processing", "Installing c", "Unpack")
+        progress = (
+            "The packages",
+            "Collecting",
+            "Processing",
+            "Installing c",
+            "Unpack",
+        )
         lines = done.stderr.splitlines()
         return "\n".join(line for line in lines if not line.startswith(progress))
 
