@@ -20,7 +20,12 @@ here = os.path.dirname(os.path.abspath(__file__))
 others = [path for path in sys.path if os.path.abspath(path) != here]
 sys.path[:] = [os.path.dirname(here)] + others
 
-from workshop.core.environment import main  # noqa: E402
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        from workshop.core.environment import main
+
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt as interrupt:
+        # Importing takes a while, so Ctrl+C may come before anybody else catches it.
+        sys.stderr.write(" ".join(("Stopped.",) + interrupt.args) + "\n")
+        sys.exit(130)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,6 +55,8 @@ def main(arguments: Sequence[str]) -> int:
     """
     if missing := environment.missing_packages(environment.REQUIREMENTS):
         raise environment.damaged(missing[0])
+    if arguments and arguments[0] == "help":
+        arguments = [*arguments[1:2], "--help"]
     try:
         if not arguments:
             show_progress()
@@ -61,11 +64,30 @@ def main(arguments: Sequence[str]) -> int:
         status = app(list(arguments), prog_name=PROGRAM, standalone_mode=False)
     except typer.TyperException as error:
         raise WorkshopError(
-            f"{error.format_message()}\nTo see what there is: {PROGRAM} --help"
+            advice(error.format_message(), arguments)
+            or f"{error.format_message()}\nTo see what there is: {PROGRAM} --help"
         ) from None
     if status == environment.INTERRUPTED:
         print("Stopped.", file=sys.stderr)
     return int(status or 0)
+
+
+def advice(message: str, words: Sequence[str]) -> str:
+    """Return what to type in place of a wrong command line; "" if that isn't known."""
+    todo = next((word for word in words if re.fullmatch(r"\d+\.\d+", word)), "")
+    if message == "Missing argument 'N'.":
+        return f"Which step? For example: {PROGRAM} {words[0]} 3"
+    if message == "Missing argument 'NAME...'.":
+        return f"What is your name? For example: {PROGRAM} {words[0]} Ada Lovelace"
+    if words[0] == "check" and todo and "'N'" in message:
+        number = todo.partition(".")[0]
+        return (
+            f"{todo} is a TODO. To check only that one: "
+            f"{PROGRAM} check {number} --todo {todo}"
+        )
+    if "'--port'" in message and message.startswith("Invalid value"):
+        return "A port is a number from 1 to 65535. For example: --port 8001"
+    return ""
 
 
 @app.command()
@@ -188,7 +210,8 @@ def solve(step: StepNumber) -> None:
 @app.command()
 def restore(
     name: Annotated[
-        str | None, typer.Argument(metavar="COPY", help="Its name; else the latest.")
+        str | None,
+        typer.Argument(metavar="COPY", help="Its name; else your latest code."),
     ] = None,
 ) -> None:
     """Bring back the files that reset, solve or restore has replaced."""

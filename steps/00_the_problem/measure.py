@@ -112,7 +112,11 @@ if __name__ == "__main__":
     try:
         main(address)
     except (OSError, http.client.HTTPException) as error:
-        sys.exit(f"Nothing answers on {address}: {error}. Start the application first.")
+        sys.exit(
+            f"Nothing answers on {address}: {error}. Start the application first.\n"
+            "If it runs on another port, add its address: measure.py "
+            "http://127.0.0.1:8001"
+        )
     except ValueError as error:
         sys.exit(str(error))
     except KeyboardInterrupt:

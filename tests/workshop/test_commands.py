@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +14,10 @@ from pathlib import Path
 import pytest
 
 from tests.workshop.conftest import ANSWER, ANSWERED, LIMIT, Running, RunWorkshop, write
+from tests.workshop.test_environment import be_an_ordinary_user
+from workshop.core.files import write_whole
 from workshop.core.steps import Repository
+from workshop.learner import serving
 
 HALF = ANSWERED.replace("six times seven", "mine")
 
@@ -214,9 +219,11 @@ def test_check_of_a_todo_without_a_test_is_red(
         ),
         ("hint 1.9", "There is no TODO 1.9. There are: 1.1, 1.2."),
         ("chek 1", "To see what there is: python3 -m workshop --help"),
-        ("check", "To see what there is: python3 -m workshop --help"),
+        ("reset", "Which step? For example: python3 -m workshop reset 3"),
+        ("check 1.2", "is a TODO. To check only that one: python3 -m workshop check 1"),
+        ("handin", "python3 -m workshop handin Ada Lovelace"),
         ("check one", "To see what there is: python3 -m workshop --help"),
-        ("run 1 --port 70000", "To see what there is: python3 -m workshop --help"),
+        ("run 1 --port 70000", "A port is a number from 1 to 65535."),
         (
             "run 1 --port 20001 --host 192.0.2.1",
             "an address of this machine with --host",
@@ -256,7 +263,8 @@ def test_hints_come_one_by_one(workshop: RunWorkshop, small: Repository) -> None
     assert "hint 1.1" in workshop("hint").stderr
 
 
-COMMANDS = ["check 1", "run 1", "demo", "watch 1", "hint 1.1", "reset 1", "solve 1"]
+COMMANDS = ["check 1", "demo", "watch 1", "reset 1", "solve 1"]
+"""Those that have to write."""
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -264,7 +272,7 @@ def test_a_state_folder_that_cannot_be_written(
     workshop: RunWorkshop, small: Repository, command: str
 ) -> None:
     """Each command ends with a sentence that names the path."""
-    save(small)
+    save(small, HALF)
     small.state.write_text("in the way")
     done = workshop(*command.split())
     assert done.returncode == 2
@@ -273,29 +281,73 @@ def test_a_state_folder_that_cannot_be_written(
     assert len(done.stderr.splitlines()) <= 2
 
 
+def test_what_is_only_remembered_stops_nothing(
+    workshop: RunWorkshop, small: Repository
+) -> None:
+    """If nothing can be remembered, a hint says so, and run comes to its port."""
+    small.state.write_text("in the way")
+    done = workshop("hint", "1.1")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Hint 1 of 3" in done.stdout
+    assert done.stdout.endswith("To find out why: python3 -m workshop doctor\n")
+    with socket.create_server((serving.HOST, 0)) as other:
+        port = other.getsockname()[1]
+        done = workshop("run", "1", "--port", str(port))
+    assert done.stderr.startswith(f"Port {port} is taken")
+
+
+def test_a_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
+    """The new file grew beside the old one, so it has to go."""
+    write(tmp_path / "here.json" / "in_the_way", "")
+    with pytest.raises(OSError, match=r"here\.json"):
+        write_whole(tmp_path / "here.json", b"{}")
+    assert [path.name for path in tmp_path.iterdir()] == ["here.json"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of POSIX")
+@pytest.mark.parametrize("name", [".", "jobs.db.lock"])
+def test_a_demo_of_somebody_else(small: Repository, name: str) -> None:
+    """Whether a folder or a file isn't ours, it says so before Sanic starts."""
+    theirs = small.state / "demo" / name
+    write(small.state / "demo" / "jobs.db.lock", "")
+    theirs.chmod(0o555)
+    done = subprocess.run(
+        [sys.executable, str(small.root / "workshop"), "demo"],
+        capture_output=True,
+        encoding="utf-8",
+        preexec_fn=be_an_ordinary_user,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"{theirs} can't be used.")
+    assert "sudo chown" in done.stderr
+
+
 FULL_DISK = """
-mount -t tmpfs -o size=900k none "$1" && cp -r "$2"/. "$1" && cd "$1" || exit 77
+mount -t tmpfs -o size=9m none "$1" || exit 77
+cp -r "$2"/. "$1" && cd "$1" || exit
 dd if=/dev/zero of=fill bs=1k 2>/dev/null
 "$3" workshop $4
 status=$?
+find .workshop -name "*.json.*"
 cat steps/01_first/app/answer.py
 exit $status
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="mounts a small disk")
-@pytest.mark.parametrize("command", [c for c in COMMANDS if c != "demo"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_a_full_disk(small: Repository, tmp_path: Path, command: str) -> None:
-    """Each command that remembers something says so, and loses no code."""
-    save(small)
+    """Each command that has to write says so, and loses no code."""
+    save(small, HALF)
     disk = tmp_path / "disk"
     disk.mkdir()
     words = ["unshare", "--map-root-user", "--mount", "sh", "-c", FULL_DISK, "sh"]
     words += [str(disk), str(small.root), sys.executable, command]
-    done = subprocess.run(words, capture_output=True, encoding="utf-8")
-    if done.returncode in (1, 77):
+    done = subprocess.run(words, capture_output=True, encoding="utf-8", timeout=LIMIT)
+    if done.returncode == 77 or done.stderr.startswith("unshare"):
         pytest.skip(f"no disk can be mounted here: {done.stderr}")
     assert done.returncode == 2, done.stderr
     assert "The disk is full" in done.stderr
     assert "Traceback" not in done.stderr
-    assert done.stdout.endswith(ANSWERED)
+    assert done.stdout.endswith(HALF)
+    assert ".json." not in done.stdout

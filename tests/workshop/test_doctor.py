@@ -26,7 +26,7 @@ def test_a_machine_that_is_ready(
     for check in doctor.CHECKS:
         assert text.count(f"ok     {check.__name__}: ") == 2, text
     assert "```text\nTime: " in text
-    assert text.endswith("This machine is ready.\n")
+    assert text.endswith("is ready.\nRead next: steps/00_start/README.md\n")
     assert not processes.marked([processes.OURS])
 
 
@@ -48,7 +48,7 @@ def test_a_machine_that_is_not_ready(
     assert "NO_PROXY=127.0.0.1,localhost\n" in done.stdout
     assert f"not ok disk: {small.state} isn't a folder, but" in done.stdout
     assert "```text\nTime: " in done.stdout
-    assert "not ok tests: " in done.stdout
+    assert "not ok tests: for the same reason\n" in done.stdout
     assert done.stdout.endswith("\n4 checks failed.\n")
 
 

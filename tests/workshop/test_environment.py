@@ -81,7 +81,13 @@ class Bare:
         done = self.run(*words, **env)
         assert (done.returncode, done.stdout) == (2, ""), done
         assert "Traceback" not in done.stderr
-        progress = ("The packages", "Collecting", "Processing", "Installing c")
+        progress = (
+            "The packages",
+            "Collecting",
+            "Processing",
+            "Installing c",
+            "Unpack",
+        )
         lines = done.stderr.splitlines()
         return "\n".join(line for line in lines if not line.startswith(progress))
 
@@ -151,6 +157,8 @@ def test_installs_once(made_once: Made) -> None:
     [errors] = [errors for _, errors in made_once.said if "are installed" in errors]
     assert "tiny" in errors
     assert errors.endswith("The packages are installed.\n")
+    waiting = "Another terminal is installing them, so this waits for it.\n"
+    assert sum(errors.count(waiting) for _, errors in made_once.said) == 1
     assert not (bare.venv / "rest").exists()
     later = bare.run("check", "2")
     assert (later.stdout, later.stderr) == (f"{bare.venv} check 2\n", "")
@@ -212,6 +220,13 @@ def test_ctrl_c_while_installing(made: Bare) -> None:
     assert "Traceback" not in said
     made.require("tiny==1.0")
     assert made.run("x").returncode == 7
+
+
+def test_ctrl_c_at_once(bare: Bare) -> None:
+    """It prints one line even before anything has been imported."""
+    write(bare.root / "workshop/core/environment.py", "raise KeyboardInterrupt")
+    done = bare.run("x")
+    assert (done.returncode, done.stderr) == (130, "Stopped.\n")
 
 
 @pytest.mark.parametrize("words", [("--wheelhouse", "/no such"), ("--wheelhouse",)])

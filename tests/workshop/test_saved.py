@@ -55,7 +55,10 @@ def test_reset_makes_the_starter_and_keeps_the_files(
 def test_restore_brings_files_back(
     workshop: RunWorkshop, small: Repository, mine: Path
 ) -> None:
-    """It takes the latest copy, or one by its name, and keeps what it replaces."""
+    """It takes the learner's latest code, or a named copy, and keeps what it replaces.
+
+    Only if there is no other code of the learner, it takes the starter or the solution.
+    """
     assert "There is no copy yet" in workshop("restore").stderr
     before = contents(mine)
     workshop("reset", "1")
@@ -67,6 +70,16 @@ def test_restore_brings_files_back(
     workshop("restore")
     assert (mine / "app/answer.py").read_text() == ANSWERED
     assert len(saved.copies(small)) == 4
+    assert workshop("reset", "1").returncode == 0
+    workshop("restore")
+    assert contents(mine) == before
+    write(mine / "app/answer.py", MINE.replace("mine", "newer"))
+    workshop("restore")
+    assert contents(mine) == before
+    workshop("solve", "1")
+    workshop("reset", "1")
+    workshop("restore")
+    assert contents(mine) == before
     assert "All copies are in" in workshop("restore", "of_this_name").stderr
 
 
@@ -89,14 +102,14 @@ def test_what_was_deleted(workshop: RunWorkshop, mine: Path) -> None:
     assert workshop("reset", "1").returncode == 0
     assert (mine / "app/answer.py").read_text() == ANSWER
     (mine / "step.toml").unlink()
-    assert "HEAD -- 'steps/01_first/step.toml'\n" in workshop("check", "1").stderr
+    assert "HEAD -- steps/01_first/step.toml\n" in workshop("check", "1").stderr
     shutil.rmtree(mine)
     for command in ("", "check 1", "run 2", "hint", "diff 1", "reset 1", "watch 1"):
         done = workshop(*command.split())
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.startswith(
             "steps/01_first is missing. "
-            "To bring it back: git checkout HEAD -- 'steps/01_first'\n"
+            "To bring it back: git checkout HEAD -- steps/01_first\n"
         )
 
 

@@ -13,6 +13,7 @@ import platform
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib import metadata
@@ -111,6 +112,9 @@ def main(arguments: Sequence[str]) -> int:
 
     Returns:
         The exit status.
+
+    Raises:
+        KeyboardInterrupt: The user pressed Ctrl+C. It may say what comes next.
     """
     print_anything()
     try:
@@ -132,8 +136,6 @@ def main(arguments: Sequence[str]) -> int:
             raise
         print(text, file=sys.stderr)
         return USAGE_ERROR
-    except KeyboardInterrupt:
-        return INTERRUPTED
 
 
 def print_anything() -> None:
@@ -269,8 +271,9 @@ def make_environment(requirements: Path, wheelhouse: Path | None) -> None:
             STAMP.write_text("\n".join(lines), "utf-8")
             say("The packages are installed.")
     except KeyboardInterrupt:
-        say("Stopped. The next command starts the installation over.")
-        raise
+        raise KeyboardInterrupt(
+            "The next command starts the installation over."
+        ) from None
 
 
 @contextmanager
@@ -283,14 +286,23 @@ def one_at_a_time() -> Iterator[None]:
         if sys.platform == "win32":
             import msvcrt
 
-            while True:  # each call gives up after 10 s
-                with suppress(OSError):
-                    msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
-                    break
+            def lock() -> None:
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
         else:
             import fcntl
 
-            fcntl.flock(file, fcntl.LOCK_EX)
+            def lock() -> None:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+        waiting = False
+        while True:
+            with suppress(BlockingIOError, PermissionError):  # another one has it
+                lock()
+                break
+            if not waiting:
+                say("Another terminal is installing them, so this waits for it.")
+            waiting = True
+            time.sleep(0.1)
         yield
 
 
@@ -361,6 +373,8 @@ def run_shown(command: Sequence[str], env: Mapping[str, str]) -> tuple[str, str]
                 output += line
                 if line.startswith(("Collecting", "Processing", "Installing")):
                     say(line.split(" (from ")[0].strip())
+                if line.startswith("Installing collected"):
+                    say("Unpacking them takes a while, and pip is silent meanwhile.")
         except BaseException:
             process.terminate()
             raise

@@ -1,8 +1,10 @@
-"""Files that are never half written."""
+"""Files that are never half written, and folders that can be written."""
 
 from __future__ import annotations
 
 import os
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -16,8 +18,30 @@ def write_whole(path: Path, content: bytes, scratch: Path | None = None) -> None
         content: What it gets.
         scratch: The folder in which the new file grows, on the same disk; by default
             the folder of the file. A kill may leave a part of it there.
+
+    Raises:
+        OSError: The file couldn't be written, for example because the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = (scratch or path.parent) / f"{path.name}.{os.getpid()}"
-    part.write_bytes(content)
-    part.replace(path)
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    except OSError:
+        with suppress(OSError):  # the folder may be what can't be written
+            part.unlink()
+        raise
+
+
+def require_writable(folder: Path) -> None:
+    """Make a folder if there is none, and try to write a file there.
+
+    Raises:
+        OSError: That is impossible. It names the folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder) as file:
+            file.write(bytes(2**16))  # a full disk may have room for a few bytes
+    except OSError as error:  # which names a file that nobody knows
+        raise OSError(error.errno, error.strerror, str(folder)) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -108,10 +109,14 @@ def next_hint_level(repository: Repository, todo_id: str, levels: int) -> int:
         levels: How many hints there are.
     """
     path = repository.state / "hints.json"
-    shown = read(path)
-    level = min(levels, int(shown.get(todo_id, 0)) + 1)
-    write(path, {**shown, todo_id: level})
+    level = min(levels, hint_level(repository, todo_id) + 1)
+    write(path, {**read(path), todo_id: level})
     return level
+
+
+def hint_level(repository: Repository, todo_id: str) -> int:
+    """Return how many hints of a TODO were shown, as far as that is remembered."""
+    return int(read(repository.state / "hints.json").get(todo_id, 0))
 
 
 def result_file(repository: Repository, step: Step) -> Path:
@@ -129,5 +134,10 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def write(path: Path, content: dict[str, Any]) -> None:
-    """Write a JSON object to a file, whole or not at all."""
-    write_whole(path, (json.dumps(content, indent=2) + "\n").encode())
+    """Write a JSON object to a file, whole or not at all.
+
+    If that is impossible, the runner remembers less, which is no reason for a command
+    to stop. Those that need the disk for something else notice it anyway.
+    """
+    with suppress(OSError):
+        write_whole(path, (json.dumps(content, indent=2) + "\n").encode())

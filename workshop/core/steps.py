@@ -156,8 +156,10 @@ def read_step(folder: Path) -> Step:
 
 def missing(path: str) -> WorkshopError:
     """Return what to say if something is missing that only git can bring back."""
+    # A shell would look for files that match a pattern. cmd.exe knows no other quotes.
+    quoted = f'"{path}"' if "*" in path else path
     return WorkshopError(
-        f"{path} is missing. To bring it back: git checkout HEAD -- '{path}'\n"
+        f"{path} is missing. To bring it back: git checkout HEAD -- {quoted}\n"
         "If you don't use git, copy it from a fresh download of the workshop."
     )
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from workshop.core import processes
+from workshop.core.files import require_writable
 from workshop.core.steps import Repository
 
 GRACE = 5.0
@@ -83,9 +84,12 @@ class SuiteRun:
             first: The id of the TODO whose tests run before the others.
             folder: Where the log and the report go; the runner's own by default.
             env: Environment variables to add.
+
+        Raises:
+            OSError: Nothing can be written to that folder.
         """
         folder = folder or repository.state
-        folder.mkdir(exist_ok=True)
+        require_writable(folder)
         self.began = time.monotonic()
         self.log = folder / f"{name}.log"
         """pytest's output."""

@@ -36,11 +36,11 @@ def mine(repository: Repository, step: Step, file: str | None, spoil: bool) -> N
     if not spoil:
         require_green(repository, [step], f"diff {step.number}")
     ours, theirs = repository.starter(step), repository.solution(step)
-    copies = [copy for copy in saved.copies(repository) if copy.step == step.name]
-    if copies and results.fingerprint(ours) == results.fingerprint(theirs):
+    same = results.fingerprint(ours) == results.fingerprint(theirs)
+    if same and (copy := saved.latest(repository, step.name)):
         say(console(), f"steps/{step.name} is the same as its solution.")
-        say(console(), f"This compares your latest copy of it, {copies[-1].name}.")
-        ours = copies[-1].folder
+        say(console(), f"This compares your latest copy of it, {copy.name}.")
+        ours = copy.folder
     show(repository.root, ours, theirs, file)
 
 

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from workshop.core import environment, processes, results
 from workshop.core.errors import WorkshopError
+from workshop.core.files import require_writable
 from workshop.core.output import console, say
 from workshop.core.steps import Repository
 from workshop.core.suites import SuiteRun
@@ -37,13 +38,17 @@ def doctor(repository: Repository, report: bool) -> int:
         The exit status, which is 0 if nothing is wrong.
     """
     out = console()
-    lines = []
+    lines: list[str] = []
+    causes: set[str] = set()
     for check in CHECKS:
         try:
             with out.status(check.__name__):
                 word, text = "ok", check(repository)
         except (WorkshopError, OSError) as error:
             word, text = "not ok", environment.explained(str(error)) or str(error)
+            # A full disk, for example, lets several checks fail.
+            text = "for the same reason" if text in causes else text
+            causes.add(text)
         lines.append(f"{word:<6} {check.__name__}: {text}")
         style = "green" if word == "ok" else "red"
         out.print(Text.assemble((lines[-1][:6], style), lines[-1][6:]), soft_wrap=True)
@@ -52,7 +57,11 @@ def doctor(repository: Repository, report: bool) -> int:
         say(out, "\n".join(["```text", *about(repository), *lines, "```"]))
     wrong = sum(not line.startswith("ok") for line in lines)
     checks = "1 check" if wrong == 1 else f"{wrong} checks"
-    say(out, f"\n{checks} failed." if wrong else "\nThis machine is ready.")
+    if wrong:
+        say(out, f"\n{checks} failed.")
+    else:
+        say(out, "\nThis machine is ready.")
+        say(out, f"Read next: steps/{repository.step(0).name}/README.md")
     return 1 if wrong else 0
 
 
@@ -79,9 +88,7 @@ def disk(repository: Repository) -> str:
     """Write a file wherever the workshop writes."""
     places = [repository.state, repository.root / "steps", Path(tempfile.gettempdir())]
     for folder in places:
-        folder.mkdir(exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder) as file:
-            file.write(b"written")
+        require_writable(folder)
     free = shutil.disk_usage(repository.root).free / 1e6
     if free < DISK:
         raise WorkshopError(f"Only {free:.0f} MB are free. Make room for {DISK} MB.")

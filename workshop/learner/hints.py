@@ -17,3 +17,6 @@ def show(repository: Repository, todo: Todo) -> None:
     if level == len(todo.hints):
         command = f"python3 -m workshop diff {todo.id.partition('.')[0]} --spoil"
         say(out, f"\nThat was the last hint. To see the solution: {command}")
+    elif level > results.hint_level(repository, todo.id):
+        say(out, "\nThe workshop can't remember that you have seen this hint.")
+        say(out, "To find out why: python3 -m workshop doctor")

@@ -11,6 +11,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -64,7 +65,9 @@ def solve(repository: Repository, step: Step) -> Copy | None:
 def restore(
     repository: Repository, name: str | None = None
 ) -> tuple[Copy, Copy | None]:
-    """Bring back the latest copy, or the one of a name.
+    """Bring back the copy of a name, or the latest one that has the learner's own code.
+
+    Without a name, it stays in the step that was replaced last.
 
     Returns:
         The copy, and another one of the replaced files, or None if they were the same.
@@ -73,15 +76,42 @@ def restore(
         WorkshopError: There is no such copy.
     """
     found = copies(repository)
-    chosen = [copy for copy in found if name in (None, copy.name)]
     if not found:
         raise WorkshopError("There is no copy yet. reset and solve make copies.")
-    if not chosen:
+    if name is None:
+        copy = latest(repository, found[-1].step) or found[-1]
+    elif named := [copy for copy in found if copy.name == name]:
+        copy = named[-1]
+    else:
         raise WorkshopError(
             f"There is no copy {name}. All copies are in {repository.state / 'saved'}"
         )
-    copy = chosen[-1]
     return copy, replace(repository, copy.step, apps.contents(copy.folder), "restore")
+
+
+def latest(repository: Repository, name: str) -> Copy | None:
+    """Return the latest copy of a step that has the learner's own code.
+
+    That is neither the starter nor the solution, which anybody can have again. If no
+    copy has such code, the latest counts. What is in the step now doesn't count at all.
+
+    Args:
+        repository: The workshop.
+        name: The name of the step.
+    """
+    step = repository.step(int(name[:2]))
+    now = apps.contents(repository.starter(step))
+    shipped = [apps.contents(repository.solution(step))]
+    with suppress(WorkshopError):  # without an intact solution there is no starter
+        shipped.append(starters.read(repository, step))
+    other = None
+    for copy in reversed(copies(repository)):
+        if copy.step != name or (files := apps.contents(copy.folder)) == now:
+            continue
+        if files not in shipped:
+            return copy
+        other = other or copy
+    return other
 
 
 def copies(repository: Repository) -> list[Copy]:

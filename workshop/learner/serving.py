@@ -14,6 +14,7 @@ from typing import Any
 
 from workshop.core import processes, results
 from workshop.core.errors import WorkshopError
+from workshop.core.files import require_writable
 from workshop.core.output import console, say
 from workshop.core.results import Result
 from workshop.core.steps import Repository, Step
@@ -56,12 +57,17 @@ def demo(repository: Repository, port: int, host: str) -> int:
     Its data goes to a folder of the runner, so that the solution stays clean.
 
     Raises:
+        OSError: It can't write to that folder.
         WorkshopError: The app can't listen on that port, or it doesn't start.
     """
-    data = repository.state / "demo"
-    data.mkdir(parents=True, exist_ok=True)
+    db = os.environ.get("SANIC_SAJE_DB")
+    if db is None:
+        data = repository.state / "demo"
+        require_writable(data)
+        for path in data.glob("jobs.db*"):
+            path.open("r+b").close()
+        db = str(data / "jobs.db")
     require_port(port, host)
-    db = os.environ.get("SANIC_SAJE_DB", str(data / "jobs.db"))
 
     app = repository.solution(repository.steps()[-1])
     command = [*sanic_command(port, host), "--no-motd"]
