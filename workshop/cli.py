@@ -168,7 +168,7 @@ def diff(
         bool, typer.Option("--spoil", help="Even before the step is green.")
     ] = False,
 ) -> None:
-    """Compare your app with its solution; with M, the solutions of two steps."""
+    """Compare your app with its solution, or two solutions."""
     from workshop.learner import difference
 
     words = others or []
@@ -185,7 +185,7 @@ def diff(
 
 @app.command()
 def reset(step: StepNumber) -> None:
-    """Go to the start of a step, whatever was done before; your files are kept."""
+    """Go to the start of a step. Your files are kept."""
     from workshop.learner import saved
 
     chosen = REPOSITORY.edited(step)
@@ -197,7 +197,7 @@ def reset(step: StepNumber) -> None:
 
 @app.command()
 def solve(step: StepNumber) -> None:
-    """Make a step the same as its solution; your files are kept."""
+    """Make a step the same as its solution. Your files are kept."""
     from workshop.learner import saved
 
     chosen = REPOSITORY.edited(step)
@@ -214,7 +214,7 @@ def restore(
         typer.Argument(metavar="COPY", help="Its name; else your latest code."),
     ] = None,
 ) -> None:
-    """Bring back the files that reset, solve or restore has replaced."""
+    """Bring back the files that a command has replaced."""
     from workshop.learner import saved
 
     copy, replaced = saved.restore(REPOSITORY, name)
@@ -229,7 +229,7 @@ def verify(
         typer.Argument(metavar="N", help="Only this step."),
     ] = None,
 ) -> int:
-    """Run every test there is: the proofs of the steps, and the runner's own."""
+    """Run every test there is, or those of one step."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     command += ["-n", "auto", "tests/proofs"]
     if step is None:
@@ -273,7 +273,7 @@ def doctor(
 def handin(
     name: Annotated[list[str], typer.Argument(metavar="NAME...", help="Your name.")],
 ) -> None:
-    """Pack your steps into a zip file that you can send to your instructor."""
+    """Pack your steps into a zip file for your instructor."""
     from workshop.instructor import handing_in
 
     file = handing_in.pack(REPOSITORY, " ".join(name))
