@@ -86,7 +86,7 @@ def pytest_terminal_summary(
     if not cells:
         return
     name = Column("app, suite", no_wrap=True)
-    matrix = Table(name, *(f"{step.number:02}" for step in STEPS))
+    matrix = Table(name, *(f"{step.number:02}" for step in STEPS), box=None)
     for row in sorted(cells):
         matrix.add_row(row, *(cells[row].get(step.number, "") for step in STEPS))
     lines = Table("step", "lines to write", "lines to read")

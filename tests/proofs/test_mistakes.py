@@ -82,7 +82,9 @@ def run(answer: dict[str, Any], step: Step, path: Path) -> list[Record]:
 def test_caught(step: Step, path: Path) -> None:
     """A test of the TODO fails by an assertion, and its message has the words."""
     answer = read(path, step)
-    failed = [r for r in run(answer, step, path) if not r.passed]
+    for _ in range(2):  # On a busy machine, two signals may arrive as one, and hide it.
+        if failed := [r for r in run(answer, step, path) if not r.passed]:
+            break
     assert failed, f"{answer['title']}: no test of TODO {answer['todo']} fails."
     message = failed[0].message
     assert failed[0].assertion, (
