@@ -10,7 +10,8 @@ import psutil
 import pytest
 from app_process import Checkpoint
 from app_server import AppServer, StartServer
-from pace import Watch
+
+from workshop.core.pace import Watch
 
 CHECK_STOP = 0.2  # seconds, as in saje/scheduler.py
 NOT_DRAINED = (

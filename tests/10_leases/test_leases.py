@@ -10,7 +10,8 @@ from uuid import UUID
 import psutil
 import pytest
 from app_server import AppServer, Call
-from pace import slowness
+
+from workshop.core.pace import slowness
 
 LEASE = round(slowness(), 1)
 """Seconds, as few as the app allows. A slow machine needs more, because its workers

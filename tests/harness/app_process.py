@@ -19,9 +19,9 @@ from typing import Any
 import httpx
 import psutil
 from causes import RECORD, in_the_log
-from pace import Watch, measure, slowness
 
 from workshop.core import processes
+from workshop.core.pace import Watch, measure, slowness
 from workshop.core.suites import BOTH_COME_UP
 
 HERE = Path(__file__).parent

@@ -48,10 +48,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
 
-from tests.harness.pace import Watch, slowness
 from tests.proofs import texts
 from tests.proofs.comparing import is_all, is_in
 from tests.proofs.scene import RUN, Done, Parted, SanicTripped, Scene
+from workshop.core.pace import Watch, slowness
 from workshop.core.steps import TODO, Repository, Step
 
 ATTEMPTS = 3

@@ -18,9 +18,9 @@ from py_compile import PycInvalidationMode
 
 import psutil
 
-from tests.harness.pace import Watch, slowness
 from workshop.core import apps, processes
 from workshop.core.files import write_whole
+from workshop.core.pace import Watch, slowness
 from workshop.core.steps import Repository, Step
 from workshop.learner import serving
 
