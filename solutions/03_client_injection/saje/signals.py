@@ -59,7 +59,8 @@ def stop_gracefully(manager: WorkerManager) -> None:
 def stop_app() -> None:
     """Ask the main process to stop the whole app."""
     if (main := parent_process()) and main.pid:
-        os.kill(main.pid, signal.SIGTERM)
+        with suppress(OSError):  # it has ended already
+            os.kill(main.pid, signal.SIGTERM)
 
 
 def end_with_parent(others: Iterable[int] = ()) -> None:
