@@ -14,7 +14,7 @@ from saje.task import Task
 from saje.threads import in_thread
 
 THREADS = 8
-"""How many blocking tasks may run at a time. More would only share the same cores."""
+"""How many blocking tasks may run at a time. Those that compute share one core."""
 
 _slots = asyncio.Semaphore(THREADS)
 
