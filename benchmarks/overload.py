@@ -21,6 +21,7 @@ from benchmarks._common import finish, parser, running_app
 from workshop.core.output import console
 
 BACKLOG = 50
+PATIENCE = 60.0  # seconds until the last accepted job has to be done
 WAITING = "SELECT count(*) FROM jobs WHERE state = 'queued'"
 UNFINISHED = "SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')"
 SUCCEEDED = "SELECT count(*) FROM jobs WHERE task = 'hello' AND state = 'succeeded'"
@@ -32,16 +33,18 @@ def main() -> int:
     options.add_argument("--posts", type=int, default=2000)
     options.add_argument("--connections", type=int, default=20)
     chosen = options.parse_args()
-    answers, most, over = Counter[str](), 0, threading.Event()
+    most, over = 0, threading.Event()
     job = {"task": "hello", "kwargs": {"seconds": 0.01}}
     with running_app(SAJE_BACKLOG=BACKLOG, SAJE_CONCURRENCY=1) as app:
 
-        def post(_: int) -> None:
+        def post(_: int) -> Counter[str]:
+            answers = Counter[str]()
             with httpx.Client(base_url=app.http.base_url, trust_env=False) as client:
                 for _ in range(chosen.posts // chosen.connections):
                     reply = client.post("/v1/job", json=job, timeout=60)
                     later = "Retry-After" if "Retry-After" in reply.headers else ""
                     answers[f"{reply.status_code} {later}".strip()] += 1
+            return answers
 
         def watch() -> None:
             nonlocal most
@@ -52,16 +55,14 @@ def main() -> int:
         watching = threading.Thread(target=watch)
         watching.start()
         with ThreadPoolExecutor(chosen.connections) as pool:
-            list(pool.map(post, range(chosen.connections)))
+            answers = sum(pool.map(post, range(chosen.connections)), Counter[str]())
         over.set()
         watching.join()
         with closing(sqlite3.connect(app.db)) as db:
-            while db.execute(UNFINISHED).fetchone()[0]:
+            deadline = time.monotonic() + PATIENCE
+            while db.execute(UNFINISHED).fetchone()[0] and time.monotonic() < deadline:
                 time.sleep(0.05)
-            sql = (
-                "SELECT count(*) FROM jobs WHERE task = 'hello' AND state = 'succeeded'"
-            )
-            succeeded = db.execute(sql).fetchone()[0]
+            succeeded = db.execute(SUCCEEDED).fetchone()[0]
     console().print(f"answers: {dict(answers)}, most jobs waiting: {most}")
     console().print(f"succeeded: {succeeded}")
     right = set(answers) <= {"202", "503 Retry-After"} and most <= BACKLOG

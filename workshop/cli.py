@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -172,7 +173,7 @@ def diff(
     from workshop.learner import difference
 
     words = others or []
-    other = words.pop(0) if words and words[0].isdigit() else None
+    other = words.pop(0) if words and words[0].isdecimal() else None
     if len(words) > 1:
         raise WorkshopError(f"Name one file, or none: not {' and '.join(words)}.")
     file = words[0] if words else None
@@ -353,11 +354,15 @@ def grade(
         if html:
             grade_report.write_page(html, copies, steps)
 
+    def write_if_possible() -> None:
+        with suppress(WorkshopError):  # The last time counts.
+            write()
+
     say(console(), grade_report.WARNING)
     grader = grading.Grader(REPOSITORY, steps, seconds)
-    status = grader.grade(copies, jobs, console(), after_each=write)
-    write()
+    status = grader.grade(copies, jobs, console(), after_each=write_if_possible)
     grade_report.show(copies, steps, console())
+    write()
     return status
 
 

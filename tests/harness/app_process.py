@@ -19,9 +19,10 @@ from typing import Any
 import httpx
 import psutil
 from causes import RECORD, in_the_log
+from lookout import LOOK, Lookout, Stacks, cpu_seconds
 
 from workshop.core import processes
-from workshop.core.pace import Watch, measure, slowness
+from workshop.core.pace import Watch, slowness
 from workshop.core.suites import BOTH_COME_UP
 
 HERE = Path(__file__).parent
@@ -35,17 +36,11 @@ was measured."""
 IDLE, STUCK = 0.2, 5.0
 """An app that is starting hangs if it used less than so many seconds of CPU time
 within so many seconds. It is started once more then."""
-LOOK = 0.5  # seconds between two looks at the CPU time, which costs CPU time itself
 RUNAWAY = 10.0
 """Seconds of CPU time after which a process of an app that isn't up must be in an
-endless loop."""
-LOOP = 4.0
-"""Seconds of CPU time that a process of an app that is up uses while somebody waits for
-the app, if it is in an endless loop. All of these are the same on a busy machine."""
+endless loop, on any machine."""
 KILLS = 3  # how often the processes are killed that are still there
 TWICE = 0.3  # seconds between two signals that are one Ctrl+C
-MOSTLY = 0.5  # the share of its time in which a busy process works
-STACK = 0.5  # seconds until a process has printed its stack
 WAIT = 8.0  # seconds for anything else to happen, on a quiet machine
 ANSWER = 30.0  # seconds until there is an answer
 EXIT = 20.0  # seconds until the app has exited
@@ -57,7 +52,6 @@ NOT_YET = (httpx.HTTPError, HTTPException, KeyError, OSError, ValueError)
 STARTS = ("IDLE", "STARTING", "STARTED", "RESTARTING")  # states of a worker
 FLOOD = 2_000_000  # bytes of a log; only an endless loop prints more
 SHOWN = 600  # characters of an answer, a body or a log that a failure shows
-IDLE_IN = ("selectors.py", "threading.py")  # where a thread is that only waits
 
 
 class Checkpoint(AssertionError):
@@ -106,7 +100,7 @@ class AppProcess:
         self.settings: dict[str, int | str] = {"SAJE_WORKERS": 1}
         self.settings |= settings or {}
         self.log = data / f"log-{time.monotonic_ns()}.txt"
-        self._stacks = self.log.with_name(f"stacks-{self.log.name}")
+        self._stacks = Stacks(app, self.log.with_name(f"stacks-{self.log.name}"))
         self.jobs: dict[str, str] = {}  # what was submitted, by uid
         self.booted = 0  # characters of the log when the app was up
         self.begun = 0  # the same when this test began
@@ -128,7 +122,7 @@ class AppProcess:
         command[3] = "saje_probe:create_app"
         env = {
             "PYTHONPATH": str(HERE),
-            "SAJE_PROBE_STACKS": str(self._stacks),
+            "SAJE_PROBE_STACKS": str(self._stacks.file),
             "SANIC_SAJE_DB": str(self.db),
             "SANIC_SAJE_DRAIN": str(self.drain),
             "SANIC_SAJE_TASKS": "saje_probe_tasks",
@@ -168,13 +162,13 @@ class AppProcess:
         while self.output().count("Worker ready [") < 2:
             self._stem()
             if time.monotonic() - looked > LOOK:
-                looked, each = time.monotonic(), self.cpu_seconds().values()
+                looked, each = time.monotonic(), cpu_seconds(self.main.pid).values()
                 cpu, most = sum(each), max(each, default=0.0)
             # It gets less when a process ends, which shows that the app works as well.
             if size != self.log.stat().st_size or abs(cpu - used) > IDLE:
                 size, used, since = self.log.stat().st_size, cpu, watch.seconds
             if (stuck := watch.seconds - since > STUCK) or most > RUNAWAY:
-                printed, place = self.end_of_log(), self._where_it_hangs()
+                printed, place = self.end_of_log(), self._stacks.hanging(self.main.pid)
                 why = "hangs" if stuck else "is in an endless loop"
                 got = f"they don't, because the app {why}{place}"
                 self._give_up()
@@ -186,9 +180,9 @@ class AppProcess:
             self._pause(BOTH_COME_UP, watch)
         # A signal that comes before Sanic's main process has seen that every server
         # is up leaves it waiting. This message is answered only after that.
-        with suppress(httpx.TransportError):  # an app that is about to exit
+        with suppress(httpx.HTTPError):  # an app that is about to exit
             self.http.post("/probe/settle").raise_for_status()
-        lookout = Lookout(self)
+        lookout = self.look()
         for condition in (
             lambda: "No change needed" in self.output(),
             lambda: self.output().count("SAJE worker ready") >= self._starting(),
@@ -196,7 +190,7 @@ class AppProcess:
             done = False
             while not done:
                 self._stem()
-                if why := lookout.loop():
+                if why := lookout.loop(AppProcess.patience):
                     raise self.in_a_loop(why, "the app starts its processes")
                 self._pause("the app starts its processes", watch)
                 with suppress(httpx.TransportError):
@@ -220,17 +214,9 @@ class AppProcess:
             raise Overslept(str(self.failed(expected, f"{got}\n{self.end_of_log()}")))
         watch.pause()
 
-    def cpu_seconds(self) -> dict[psutil.Process, float]:
-        """Return how much CPU time each process of the app has used."""
-        found = {}
-        with suppress(psutil.Error):
-            for process in {psutil.Process(self.main.pid)} | processes.descendants(
-                self.main.pid
-            ):
-                with suppress(psutil.Error):
-                    times = process.cpu_times()
-                    found[process] = times.user + times.system
-        return found
+    def look(self) -> Lookout:
+        """Begin to look for an endless loop."""
+        return Lookout(self.main.pid, self._stacks)
 
     def _stem(self) -> None:
         """End an app that prints without end, before it fills the disk."""
@@ -242,7 +228,7 @@ class AppProcess:
         if self.log.stat().st_size <= FLOOD:
             return ""
         if not self._printing:
-            lookout = Lookout(self)
+            lookout = self.look()
             time.sleep(LOOK * slowness())
             place = lookout.busiest(0)
             processes.kill(self.family())
@@ -266,55 +252,6 @@ class AppProcess:
         expected = expected if self.booted else f"{BOTH_COME_UP}, and all answer"
         self.loop = self.failed(expected, f"the app {why}")
         return self.loop
-
-    def _where_it_hangs(self) -> str:
-        """Name the line of the app that a process doesn't get beyond, if there is one.
-
-        Ask the main process, then what it has started, the Managers last.
-        """
-        below = processes.descendants(self.main.pid)
-        ordered = sorted(below, key=lambda process: process.create_time())
-        with suppress(psutil.Error):
-            for process in (psutil.Process(self.main.pid), *reversed(ordered)):
-                if place := self.line_of(process):
-                    return place
-        return ""
-
-    def line_of(self, process: psutil.Process, main_only: bool = False) -> str:
-        """Name the line of the app that a process is at, if there is one.
-
-        It writes the stack of each thread to a file (see sitecustomize.py).
-
-        Args:
-            process: A process of the app.
-            main_only: Whether only its main thread counts, unless that only waits.
-
-        Returns:
-            Such as " at app/info.py, line 15", or "" if it isn't in the app's own code.
-        """
-        if sys.platform == "win32" or not self._stacks.exists():
-            return ""
-        known = self._stacks.stat().st_size
-        with suppress(psutil.Error):
-            process.send_signal(signal.SIGUSR1)
-        watch = Watch()
-        while self._stacks.stat().st_size == known and watch.seconds < STACK:
-            watch.pause()
-        watch.pause()  # It writes in pieces.
-        with self._stacks.open("rb") as file:
-            file.seek(known)
-            written = file.read().decode("utf-8", "replace")
-        ours, own = re.escape(str(HERE)), re.escape(str(self.app))
-        frame = rf'^  File "(?:{ours}|{own}[/\\](.+?)", line (\d+))'
-        # The main thread is the last. Threads that only wait come after all others.
-        stacks = re.split(r"(?m)^(?:Current t|T)hread .*\n", written)[:0:-1]
-        if main_only:
-            stacks = [stack for stack in stacks[:1] if not waits(stack)]
-        for stack in sorted(stacks, key=waits):
-            found = re.search(frame, stack, re.MULTILINE)
-            if found and found[1]:  # A task of the tests may be slow on purpose.
-                return f" at {Path(found[1]).as_posix()}, line {found[2]}"
-        return ""
 
     def _give_up(self) -> None:
         """End the app. Some errors of its start are printed only then."""
@@ -385,7 +322,7 @@ class AppProcess:
         while watch.seconds < limit:
             self._stem()
             if lookout is None and time.monotonic() - began > LOOK:
-                lookout = Lookout(self)
+                lookout = self.look()
             try:
                 last = condition()
             except NOT_YET as error:
@@ -396,7 +333,7 @@ class AppProcess:
             watch.pause()
         # A learner's hang costs seconds, so after the first one the others wait less.
         AppProcess.patience = IMPATIENCE
-        if lookout and (why := lookout.loop()):
+        if lookout and (why := lookout.loop(AppProcess.patience)):
             raise self.in_a_loop(why, expected)
         got = f"nothing of it within {time.monotonic() - began:.1f} s"
         if lookout and (place := lookout.busiest()):
@@ -433,8 +370,12 @@ class AppProcess:
 
     def family(self) -> set[psutil.Process]:
         """Return every process of the app that is alive."""
-        self.known |= processes.descendants(self.main.pid)
-        self.known |= processes.session(self.main.pid)
+        running = self.main.poll() is None
+        if running:
+            self.known |= processes.descendants(self.main.pid)
+        # Otherwise the pid may be another program's by now.
+        if running or not psutil.pid_exists(self.main.pid):
+            self.known |= processes.session(self.main.pid)
         return {process for process in self.known if processes.is_alive(process)}
 
     def signal(self, number: int, to_group: bool = False) -> None:
@@ -516,64 +457,12 @@ def interrupted(record: str) -> bool:
     return bool(in_a_job) and "CancelledError" in record
 
 
-def waits(stack: str) -> bool:
-    """Return whether a thread only waits, given its stack as Python writes it."""
-    innermost = re.search(r'^  File "(.+?)"', stack, re.MULTILINE)
-    return innermost is None or Path(innermost[1]).name in IDLE_IN
-
-
 def folded(lines: list[str]) -> Iterator[str]:
     """Yield lines, and a line that comes again and again only once."""
     for line, same in groupby(lines):
         yield line
         if (count := len(list(same))) > 1:
             yield f"(the same line {count} times)"
-
-
-class Lookout:
-    """Notices a process that is in an endless loop while somebody waits for the app."""
-
-    def __init__(self, server: AppProcess) -> None:
-        """Begin to look."""
-        self._server = server
-        self._began = self._looked = time.monotonic()
-        self._before = server.cpu_seconds()
-
-    def _most(self) -> tuple[psutil.Process | None, float]:
-        """Return the busiest process, and the seconds of CPU time that it has used."""
-        used = {
-            process: seconds - self._before.get(process, 0.0)
-            for process, seconds in self._server.cpu_seconds().items()
-        }
-        return max(used.items(), key=lambda pair: pair[1], default=(None, 0.0))
-
-    def loop(self) -> str:
-        """Return what the app does, or "" as long as there doesn't seem to be a loop.
-
-        CPU time doesn't depend on how busy the machine is. It costs some to look, so
-        do that only now and then.
-        """
-        if time.monotonic() - self._looked < LOOK:
-            return ""
-        self._looked = time.monotonic()
-        process, seconds = self._most()
-        if process is None or seconds <= LOOP * AppProcess.patience:
-            return ""
-        # The app's code may be slow in a thread, but it must not block the main thread.
-        # Look twice, since it may have been there by chance.
-        first = self._server.line_of(process, main_only=True)
-        then = first and self._server.line_of(process, main_only=True)
-        return then and f"is in an endless loop{then}"
-
-    def busiest(self, least: float = MOSTLY) -> str:
-        """Return the line that the busiest process is at, or "" if that isn't known.
-
-        Args:
-            least: The share of the time that it has to be busy.
-        """
-        process, seconds = self._most()
-        share = seconds * measure() / max(time.monotonic() - self._began, LOOK)
-        return self._server.line_of(process) if process and share >= least else ""
 
 
 class Client(httpx.Client):
@@ -608,7 +497,7 @@ class Client(httpx.Client):
         Thread(target=call, daemon=True).start()
         lookout: Lookout | None = None
         while not wait([answer], LOOK).done:
-            lookout = lookout or Lookout(self._server)
-            if why := lookout.loop():
+            lookout = lookout or self._server.look()
+            if why := lookout.loop(AppProcess.patience):
                 raise self._server.in_a_loop(why, "an answer")
         return answer.result()

@@ -1,6 +1,5 @@
 """The learner's app, with routes through which a test sees inside its processes."""
 
-import asyncio
 import builtins
 import os
 import sys
@@ -117,12 +116,10 @@ async def log_what_is_managed(app: Sanic) -> None:
 def log_what_is_sent(client: Any) -> None:
     """Log each job once SajeClient.send() is through with it.
 
-    The header ``probe-slow`` of a request makes that take a while, which gives a
-    handler away that doesn't wait for it. The header ``probe-raises`` names an
-    exception that send() raises. The header ``probe-broken`` says what doesn't work:
-    the disk or the queue. From step 06 on, the header ``probe-limit`` names a limit of
-    LIMITS for the database. The header ``probe-depth`` is what depth() of a client
-    returns that the handler has asked for.
+    The header ``probe-raises`` of a request names an exception that send() raises. The
+    header ``probe-broken`` says what doesn't work: the disk or the queue. From step 06
+    on, the header ``probe-limit`` names a limit of LIMITS for the database. The header
+    ``probe-depth`` is what depth() of a client returns that the handler has asked for.
     """
     original, depth = client.send, client.depth
 
@@ -131,8 +128,6 @@ def log_what_is_sent(client: Any) -> None:
         headers: Any = {}
         with suppress(SanicException):  # there is no request
             headers = Request.get_current().headers
-        if "probe-slow" in headers:
-            await asyncio.sleep(0.3)
         if kind := headers.get("probe-raises"):
             raise getattr(builtins, kind)("on purpose")
         if broken := headers.get("probe-broken"):

@@ -12,7 +12,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from workshop.core.apps import app_files, hunks, read_lines, same, todos_in
+from tests.proofs.partway import read_lines, todos_in
+from workshop.core.apps import app_files, contents, hunks
 from workshop.core.steps import TODO, Repository, Step
 
 ANY_TODO = re.compile(r"\bTODO\b")
@@ -37,10 +38,11 @@ def check(repository: Repository) -> list[str]:
 def check_starter(step: Step, previous: Path, starter: Path) -> Iterator[str]:
     """Yield where a starter differs from the solution before it, unmarked."""
     old, new = app_files(previous), app_files(starter)
+    before, after = contents(previous), contents(starter)
     for name in sorted(old.keys() | new.keys() | step.provided):
         where, source = shown(starter / name), shown(previous)
         if name in step.provided:
-            if same(old.get(name), new.get(name)) or name not in {*old, *new}:
+            if before.get(name) == after.get(name):
                 yield (
                     f"{where} is as in {source}, or in neither; take it out of "
                     "`provided`."

@@ -103,8 +103,9 @@ def main(rounds: int, seed: int) -> int:
     began, faults = time.monotonic(), Counter[str]()
     settings = {"SAJE_WORKERS": 2, "SAJE_LEASE": LEASE}
     with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        data, load = Path(folder), Load()
+        data = Path(folder)
         app = AppServer(SOLUTION, data, settings=settings)
+        load = Load()
         try:
             for number in range(rounds):
                 load.port = app.port
@@ -164,7 +165,8 @@ def harm(app: AppServer, kind: str, chance: random.Random) -> None:
         workers = app.info()["workers"]
     except (OSError, AssertionError):  # the servers are about to be started again
         return
-    pids = [w["pid"] for key, w in workers.items() if name in key and key != MAIN]
+    pids = [w.get("pid") for key, w in workers.items() if name in key and key != MAIN]
+    pids = [pid for pid in pids if pid]  # Sanic is about to start the others.
     for pid in chance.sample(pids, min(len(pids), 2 if kind == "two" else 1)):
         with suppress(psutil.NoSuchProcess):
             process = psutil.Process(pid)

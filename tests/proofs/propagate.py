@@ -15,8 +15,9 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tests.proofs.partway import read_lines, todos_in
 from workshop.core import starters
-from workshop.core.apps import app_files, hunks, read_lines, todos_in
+from workshop.core.apps import app_files, hunks
 from workshop.core.environment import ROOT
 from workshop.core.steps import Repository, Step
 

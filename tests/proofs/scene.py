@@ -18,6 +18,7 @@ from py_compile import PycInvalidationMode
 
 import psutil
 
+from tests.proofs.partway import partway
 from workshop.core import apps, processes
 from workshop.core.files import write_whole
 from workshop.core.pace import Watch, slowness
@@ -35,7 +36,8 @@ PRELOAD |= {"SAJE_PROBE_PRELOAD": "1"} if os.name == "posix" else {}
 READY = "Worker ready ["
 WORKER_READY = "SAJE worker ready ["
 SAFE = 1.0
-"""Seconds after ``Worker ready`` from which on, says README.md, Ctrl+C is safe."""
+"""Seconds after the last ``Worker ready`` from which on Ctrl+C is safe: until then,
+Sanic's main process may not have seen that every server is up."""
 SAVE_AGAIN = 4.0
 """Seconds without a reload after which a file is saved once more, because the reloader
 doesn't see a save that comes before it has looked for the first time."""
@@ -327,8 +329,8 @@ class Scene:
         """
         ids = [todo.id for todo in self.step.todos]
         place = ids.index(todo_id)
-        before = apps.partway(self._original, self.step, ids[:place])
-        after = apps.partway(self._original, self.step, ids[: place + 1])
+        before = partway(self._original, self.step, ids[:place])
+        after = partway(self._original, self.step, ids[: place + 1])
         for name, text in after.items():
             if text != before[name]:
                 if self.read(name) != before[name]:
@@ -341,10 +343,10 @@ class Scene:
         Raises:
             Parted: There is another edit.
         """
-        solution = apps.app_files(self.repository.solution(self.step))
-        mine = apps.app_files(self.app)
+        solution = apps.contents(self.repository.solution(self.step))
+        mine = apps.contents(self.app)
         for name in sorted(solution.keys() | mine.keys()):
-            if not apps.same(solution.get(name), mine.get(name)):
+            if solution.get(name) != mine.get(name):
                 raise Parted(f"{name} isn't as in the solution. Take back each edit.")
 
     def read(self, name: str) -> str:
@@ -376,7 +378,7 @@ class Scene:
 
     def close(self) -> None:
         """End every process of the lesson by force."""
-        processes.kill(self.left())
+        processes.kill_marked([processes.OURS])
         if self._main is not None:
             self._main.wait()
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.proofs.partway import write_partway
 from tests.proofs.running import (
     FOLDER,
     REPOSITORY,
@@ -17,7 +18,6 @@ from tests.proofs.running import (
     of_suite,
     run_suites,
 )
-from workshop.core.apps import write_partway
 from workshop.core.steps import Step, Todo
 
 # After its last TODO a step is its solution, which the lesson's own check tests.

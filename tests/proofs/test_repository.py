@@ -18,7 +18,7 @@ def test_every_line_is_accounted_for() -> None:
 
 
 def test_starters_can_be_made_again() -> None:
-    """The JSON file has them; else type python3 -m workshop.core.starters"""
+    """The JSON file has them; else type python -m tests.proofs.propagate"""
     for step in REPOSITORY.steps()[1:]:
         starter = starters.texts(REPOSITORY.starter(step))
         made = starters.read(REPOSITORY, step)

@@ -17,6 +17,7 @@ from workshop import cli
 from workshop.core import environment
 from workshop.core.errors import WorkshopError
 from workshop.core.steps import TODO, Repository, Step
+from workshop.site.building import PAGES
 
 SECTIONS = (
     "By the end you will",
@@ -33,10 +34,6 @@ SECTIONS_OF_00 = tuple(
     {"Build": "Measure"}.get(name, name) for name in SECTIONS if name != "Check"
 )
 SECTIONS_OF_INSTRUCTOR = ("Show", "Where people get stuck", "Ask the room", "Time")
-OTHER_TEXTS = (
-    *("README.md", "PROMISES.md", "CONTRIBUTING.md", "GLOSSARY.md"),
-    "workshop/GRADING.md",
-)
 COMMAND = re.compile(r"python3? -m workshop\b[^\n&|;<>()]*")
 """A command of the runner, up to what ends its arguments on a command line."""
 PATH = re.compile(
@@ -76,19 +73,18 @@ def parse(source: str) -> list[Block]:
 
 
 def check(repository: Repository) -> list[str]:
-    """Check the lessons, the instructor's notes and the other texts.
+    """Check each text that is a page of the site.
 
     Returns:
         What is wrong, each with its file and line. It is empty if all is well.
     """
+    steps = {step.name: step for step in repository.steps()}
     last = repository.steps()[-1]
-    texts = [(name, last) for name in OTHER_TEXTS]
-    for step in repository.steps():
-        for name in ("README", "INSTRUCTOR"):
-            texts.append((f"steps/{step.name}/{name}.md", step))
     found = []
-    for name, step in texts:
-        source = (repository.root / name).read_text(encoding="utf-8")
+    for path in (path for page in PAGES for path in repository.root.glob(page)):
+        name = path.relative_to(repository.root).as_posix()
+        step = steps.get(path.parent.name, last)
+        source = path.read_text(encoding="utf-8")
         found += [f"{name}{p}" for p in problems(repository, name, step, source)]
     return found
 

@@ -198,14 +198,10 @@ def pytest_runtest_makereport(item, call):
     if report.failed or call.when == "call":
         write(item.config, {
             "nodeid": item.nodeid,
-            "suite": item.nodeid.split("/")[1],
             "todo": todo_of(item),
-            "title": item.obj.__doc__,
             "outcome": report.outcome if call.when == "call" else "error",
-            "phase": call.when,
             "assertion": isinstance(error, AssertionError),
             "message": str(error).split("\\n")[0] if error else "",
-            "seconds": report.duration,
         })
     return report
 """

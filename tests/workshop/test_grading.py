@@ -221,13 +221,26 @@ def test_a_cause_that_is_certain_comes_first() -> None:
         assert best_line(Cell(Mark.RED, message)) == line
 
 
+def test_a_page_that_cannot_be_written(
+    small: Repository, workshop: RunWorkshop, tmp_path: Path
+) -> None:
+    """The marks are printed nevertheless."""
+    page = tmp_path / "room.html"
+    block = f"import os\nos.makedirs({str(page)!r}, exist_ok=True)\n"
+    copy = make_copy(small, tmp_path / "Ada", ANSWERED + block)
+    done = workshop("grade", "--step=1", f"--html={page}", str(copy))
+    assert done.returncode == 2
+    assert signs_in(done.stdout) == {"Ada": "++"}
+    assert "The page can't be written" in done.stderr
+
+
 def test_handin(workshop: RunWorkshop, small: Repository, tmp_path: Path) -> None:
     """The zip has the attendee's name and what `grade` needs, and nothing else."""
     write(small.root / "steps/01_first/app/answer.py", ANSWERED)
     for made in (".venv/lib.py", ".workshop/x.log", "steps/01_first/jobs.jsonl"):
         write(small.root / made, "")
     write(small.root / "steps/01_first/app/__pycache__/answer.pyc", "")
-    done = workshop("handin", "Ada", "Lovelace")
+    done = workshop("handin", "(Ada", "Lovelace)")
     file = small.root / "Ada Lovelace.zip"
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith(f"kB). Hand in this file:\n{file}\n")

@@ -1,16 +1,15 @@
-"""Apps as folders of files: reads, compares and composes them."""
+"""Apps as folders of files: reads and compares them."""
 
 from __future__ import annotations
 
 import difflib
-import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
 from workshop.core.errors import WorkshopError
-from workshop.core.steps import TODO, Repository, Step
+from workshop.core.steps import Repository, Step
 
 NOT_THE_APP = frozenset({"README.md", "INSTRUCTOR.md", "step.toml"})
 """Files that lie beside a starter's app and don't belong to it."""
@@ -67,12 +66,6 @@ def require_files(repository: Repository, step: Step) -> None:
     raise WorkshopError(message)
 
 
-def read_lines(path: Path) -> tuple[str, ...]:
-    """Return a file's lines with their line breaks, even if it isn't UTF-8."""
-    text = path.read_bytes().decode("utf-8", "surrogateescape")
-    return tuple(text.splitlines(keepends=True))
-
-
 def hunks(old: tuple[str, ...], new: tuple[str, ...]) -> list[Hunk]:
     """Return where two versions differ.
 
@@ -102,51 +95,3 @@ def patched(lines: Sequence[str], changes: Iterable[Hunk]) -> list[str]:
         result += [*lines[at:begin], *hunk.new]
         at = begin + len(hunk.old)
     return [*result, *lines[at:]]
-
-
-def todos_in(lines: tuple[str, ...], step: Step) -> set[str]:
-    """Return the ids of this step's TODOs that some lines name."""
-    return set(TODO.findall("".join(lines))) & {todo.id for todo in step.todos}
-
-
-def write_partway(repository: Repository, step: Step, last: str, folder: Path) -> None:
-    """Write an app in which a learner has done the first few of a step's TODOs.
-
-    Args:
-        repository: The workshop.
-        step: The step.
-        last: The id of the last TODO that is done.
-        folder: Where the app goes, in place of what is there.
-    """
-    ids = [todo.id for todo in step.todos]
-    shutil.rmtree(folder, ignore_errors=True)
-    for name, text in partway(repository, step, ids[: ids.index(last) + 1]).items():
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(text.encode("utf-8", "surrogateescape"))
-
-
-def partway(repository: Repository, step: Step, done: Iterable[str]) -> dict[str, str]:
-    """Return the texts of an app in which some of a step's TODOs are done.
-
-    Args:
-        repository: The workshop.
-        step: The step.
-        done: The ids of those TODOs.
-
-    Returns:
-        The texts by the files' paths in the app.
-    """
-    ids = set(done)
-    solution = app_files(repository.solution(step))
-    texts = {}
-    for name, path in app_files(repository.starter(step)).items():
-        old, new = read_lines(path), read_lines(solution[name])
-        chosen = [h for h in hunks(old, new) if todos_in(h.old, step) <= ids]
-        texts[name] = "".join(patched(old, chosen))
-    return texts
-
-
-def same(one: Path | None, other: Path | None) -> bool:
-    """Return whether two files exist and have the same bytes."""
-    return bool(one and other and one.read_bytes() == other.read_bytes())

@@ -70,7 +70,7 @@ TROUBLES = {
         "The disk is full. Make room, and type the command again. (To install the "
         "packages takes about 200 MB.)"
     ),
-    r"(?:Permission denied|not permitted|Read-only file system): "
+    r"(?:Permission denied|not permitted|Read-only file system|Access is denied): "
     r"(?P<quote>['\"])(?P<path>.+?)(?P=quote)": (
         "{path} can't be used. Does it belong to another user, because a command was "
         'run with sudo?\nTo make the workshop yours: sudo chown -R "$USER" "{root}"\n'
@@ -171,7 +171,7 @@ def damaged(reason: str) -> WorkshopError:
     STAMP.unlink(missing_ok=True)
     return WorkshopError(
         f"The installed packages are damaged: {reason}.\n"
-        "Type the command again to install them again."
+        "Type the command again, beginning with python3, to install them again."
     )
 
 

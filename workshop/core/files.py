@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -31,6 +32,14 @@ def write_whole(path: Path, content: bytes, scratch: Path | None = None) -> None
         with suppress(OSError):  # the folder may be what can't be written
             part.unlink()
         raise
+
+
+def write_all(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files into a new folder, by their paths in it."""
+    folder.mkdir(parents=True)
+    for path, content in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
 
 
 def require_writable(folder: Path) -> None:

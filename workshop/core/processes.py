@@ -234,7 +234,9 @@ def stop_all(processes: Sequence[Started], grace: float) -> None:
         while any(p.poll() is None for p in processes) and time.monotonic() < deadline:
             time.sleep(0.02)
     # If the system hides the environment, this still finds those that have a parent.
-    family = set().union(*(descendants(process.pid) for process in processes))
+    # The pid of one that has ended may be another program's by now.
+    running = [process.pid for process in processes if process.poll() is None]
+    family = set().union(*map(descendants, running))
     for process in processes:
         process.kill()
         process.wait()
@@ -346,8 +348,11 @@ def left_behind(owners: list[psutil.Process]) -> list[psutil.Process]:
     others that don't hold the port: a Manager, the reloader, the worker.
 
     Returns:
-        The processes of the same group and parent; none if Sanic is running.
+        The processes of the same group and parent; none if Sanic is running, and none
+        on Windows, which has no such groups.
     """
+    if sys.platform == "win32":
+        return []
 
     def kin(process: psutil.Process) -> tuple[int, int] | None:
         with suppress(psutil.Error, OSError):
@@ -356,6 +361,6 @@ def left_behind(owners: list[psutil.Process]) -> list[psutil.Process]:
         return None
 
     families = {kin(owner) for owner in owners}
-    if sys.platform == "win32" or None in families:
+    if None in families:
         return []
     return [process for process in psutil.process_iter() if kin(process) in families]

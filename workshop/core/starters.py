@@ -3,7 +3,7 @@
 `solutions/starters.json` holds the lines that each starter has in place of its
 solution's lines. So a starter can be made again without git and without a network.
 
-After a change of a starter or a solution, type `python3 -m workshop.core.starters`.
+After a change of a starter or a solution, `python -m tests.proofs.propagate` writes it.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def read(repository: Repository, step: Step) -> dict[str, bytes]:
     Raises:
         WorkshopError: Somebody has changed the solution, from which it is made.
     """
-    starter = texts(repository.solution(step))
     try:
+        starter = texts(repository.solution(step))
         known = json.loads(file_of(repository).read_text(encoding="utf-8"))[step.name]
         for path, changes in known["changes"].items():
             hunks = [
@@ -87,7 +87,3 @@ def digest(files: Mapping[str, str]) -> str:
     """Return a digest of some texts, which changes with any of them."""
     text = json.dumps(files, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-if __name__ == "__main__":
-    write(Repository(Path(__file__).resolve().parents[2]))

@@ -37,19 +37,13 @@ class Record:
     """How one test ended: a line of the report (see tests/conftest.py)."""
 
     nodeid: str
-    suite: str
     todo: str | None
-    title: str
-    """The behaviour that was tested, in words."""
     outcome: str
     """"passed", "failed", or "error" (not in the test itself, but around it)."""
-    phase: str
-    """"setup", "call" or "teardown": where it failed."""
     assertion: bool
     """Whether the failure is an AssertionError."""
     message: str
     """The explanation for the learner."""
-    seconds: float
 
     @property
     def passed(self) -> bool:
@@ -172,16 +166,6 @@ def read(report: bytes) -> tuple[list[Record], dict[str, str | None]]:
         else:
             records.append(Record(**{f.name: entry[f.name] for f in fields(Record)}))
     return records, todos
-
-
-def stop_all(runs: Sequence[SuiteRun], grace: float = GRACE) -> None:
-    """End several runs at once, with every server below them.
-
-    Args:
-        runs: The runs.
-        grace: Seconds that they may take to end their servers.
-    """
-    processes.stop_all([run.process for run in runs], grace)
 
 
 def suite_of(nodeid: str) -> str:

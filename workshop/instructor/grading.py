@@ -6,7 +6,6 @@ copy that crashes, hangs or can't be read costs its own cells, and no others.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from rich.console import Console
 from workshop.core import apps, processes, starters
 from workshop.core.environment import INTERRUPTED
 from workshop.core.errors import WorkshopError
+from workshop.core.files import write_all
 from workshop.core.output import say
 from workshop.core.pace import Watch
 from workshop.core.steps import Repository, Step, marks
@@ -235,16 +235,13 @@ class Grader:
         if not submitted.is_dir():
             return alike(step, Mark.MISSING, f"The folder {step.name} is missing.")
         app = scratch / "apps" / step.name
-        ignore = shutil.ignore_patterns(*apps.MADE_BY_RUNNING)
         try:
-            shutil.copytree(
-                submitted, app, ignore=ignore, ignore_dangling_symlinks=True
-            )
-        except shutil.Error as error:
-            path, _, why = error.args[0][0]
-            return alike(step, Mark.MISSING, f"{path} can't be read: {why}")
-        files = apps.contents(app).items()
-        unix = {name: content.replace(b"\r\n", b"\n") for name, content in files}
+            files = apps.contents(submitted)
+        except OSError as error:
+            text = f"{error.filename} can't be read: {error.strerror}"
+            return alike(step, Mark.MISSING, text)
+        write_all(app, files)
+        unix = {name: text.replace(b"\r\n", b"\n") for name, text in files.items()}
         if unix == self._starters[step]:
             return alike(step, Mark.NOT_STARTED)
         suites = [self._repository.suite(step)]
@@ -293,8 +290,6 @@ def judge(run: SuiteRun, todo: str, file: Path, otherwise: Cell) -> Cell:
         mark = Mark.NO_START
         # The rest is the same for each TODO of the step.
         lines = [line for line in lines[1:] if line[:5] != "file:"]
-    elif "from pytest-timeout" in red.message:
-        mark = Mark.LATE
     return Cell(mark, printable("\n".join(lines)))
 
 

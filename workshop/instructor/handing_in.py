@@ -27,7 +27,7 @@ def pack(repository: Repository, name: str) -> Path:
     Raises:
         WorkshopError: There is no name.
     """
-    stem = re.sub(r"[^\w .-]", "_", name).strip(" .")
+    stem = re.sub(r"[^\w .-]", "_", name).strip(" ._")
     if not stem:
         raise WorkshopError("The zip file needs your name: handin Ada Lovelace")
     target = repository.root / f"{stem}.zip"

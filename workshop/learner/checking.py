@@ -18,7 +18,7 @@ from workshop.core.errors import WorkshopError
 from workshop.core.output import console, say
 from workshop.core.results import Result
 from workshop.core.steps import Repository, Step
-from workshop.core.suites import Record, SuiteRun, stop_all, suite_of
+from workshop.core.suites import Record, SuiteRun, suite_of
 
 POLL = 0.05
 """Seconds between two looks at the reports of the tests."""
@@ -127,7 +127,7 @@ class Checkup:
                         if overtaken():
                             return False
         finally:
-            stop_all(self._runs, GRACE)
+            processes.stop_all([run.process for run in self._runs], GRACE)
         for todo in self._titles:
             if todo not in self._decided:
                 say_line(out, True, f"{todo} not decided, because its tests didn't run")
@@ -184,7 +184,7 @@ class Checkup:
         red = self._red[group]
         line = f"{group} {self._titles.get(group, '')}".rstrip()
         if group in {step.name for step in self._earlier}:
-            todos = sorted({record.todo or record.title for record in red})
+            todos = sorted({record.todo or record.nodeid for record in red})
             line += f": {', '.join(todos)}" if red else ", as before"
         if before := self._before:
             was_red = group in (*before.red_todos, *before.red_suites)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from workshop.core import apps, results, starters
 from workshop.core.errors import WorkshopError
-from workshop.core.files import write_whole
+from workshop.core.files import write_all, write_whole
 from workshop.core.steps import Repository, Step
 
 STAMP = "%Y-%m-%d_%H.%M.%S.%f"
@@ -150,7 +150,7 @@ def replace(
         if copy is None:
             raise
         raise WorkshopError(
-            f"Only a part of steps/{name} was replaced, because {error.filename} can't "
+            f"Only a part of steps/{name} was replaced, because {folder / path} can't "
             f"be written: {error.strerror}.\nPut that right, and bring your own files "
             f"back with: python3 -m workshop restore {copy.name}"
         ) from None
@@ -165,11 +165,7 @@ def keep(
     part = saved / f"part-{os.getpid()}"
     shutil.rmtree(part, ignore_errors=True)
     try:
-        (part / name).mkdir(parents=True)
-        for path, content in files.items():
-            target = part / name / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(content)
+        write_all(part / name, files)
         while (whole := saved / f"{datetime.now():{STAMP}}_{command}").exists():
             time.sleep(0.001)
         part.rename(whole)

@@ -86,6 +86,8 @@ def demo(repository: Repository, port: int, host: str) -> int:
             grace = GRACE
             return process.wait()
         except KeyboardInterrupt:
+            if not grace:
+                raise
             processes.stop(process, grace)
             return process.returncode
         finally:
@@ -175,7 +177,7 @@ def port_taken(port: int) -> str:
     import psutil
 
     other = f"choose another port: --port {port + 1}"
-    what, end = "taken by", "taskkill /F /PID" if sys.platform == "win32" else "kill"
+    what, end = "taken by", "taskkill /F" if sys.platform == "win32" else "kill"
     try:
         owners = processes.listening_on(port)
         if left := processes.left_behind(owners):
@@ -194,5 +196,6 @@ def port_taken(port: int) -> str:
         owners = []
     if not owners:
         return f"Port {port} is taken by another program. End it, or {other}"
-    end += "".join(f" {owner.pid}" for owner in owners)
+    option = " /PID" if sys.platform == "win32" else ""
+    end += "".join(f"{option} {owner.pid}" for owner in owners)
     return f"Port {port} is {what} {names}.\nEnd it with: {end}\nOr {other}"

@@ -51,6 +51,9 @@ def watch(repository: Repository, step: Step) -> None:
             except WorkshopError as error:
                 say(out, f"\n{error}\nThe tests go on when this is put right.")
                 continue
+            except FileNotFoundError:  # an editor is replacing a file
+                checked = ""
+                continue
             checked = checkup.fingerprint
             say(out, "")
             if not checkup.run(overtaken):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.proofs import chain, evenness
+from tests.proofs.partway import write_partway
 from tests.workshop.conftest import ANSWERED, write
 from workshop.core import apps
 from workshop.core.steps import Repository
@@ -101,11 +102,11 @@ def test_partway(small: Repository, tmp_path: Path) -> None:
     todo = "    # TODO 1.1: give the answer\n    return 0\n"
     folder = tmp_path / "partway"
     write(folder / "old.py", "a file of an earlier app\n")
-    apps.write_partway(small, step, first.id, folder)
+    write_partway(small, step, first.id, folder)
     done = "    six = 6\n\n    return six * 7\n"
     assert (folder / "app/answer.py").read_text() == starter.replace(todo, done)
     assert not (folder / "old.py").exists()
-    apps.write_partway(small, step, second.id, folder)
+    write_partway(small, step, second.id, folder)
     assert (folder / "app/answer.py").read_text() == ANSWERED
 
 
