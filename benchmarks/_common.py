@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median_high
 from typing import Any, NoReturn
 
 import httpx
@@ -40,23 +41,17 @@ class RunningApp:
     port: int
     db: Path
     """The file that keeps its jobs."""
-    log: Path
-    """Its output."""
     http: httpx.Client
 
     def cpu(self) -> float:
         """Return the seconds of CPU time that all processes of the app have used."""
         total = 0.0
-        for process in self.processes():
+        main = psutil.Process(self.process.pid)
+        for process in (main, *main.children(recursive=True)):
             with suppress(psutil.NoSuchProcess):
                 times = process.cpu_times()
                 total += times.user + times.system
         return total
-
-    def processes(self) -> list[psutil.Process]:
-        """Return the main process and all others."""
-        main = psutil.Process(self.process.pid)
-        return [main, *main.children(recursive=True)]
 
     def post(self, path: str) -> Any:
         """POST to a route of _server.py that measures, and return its answer."""
@@ -94,7 +89,7 @@ def running_app(servers: int = 2, **settings: Any) -> Iterator[RunningApp]:
         with log.open("wb") as file:
             process = processes.start(command, SOLUTION, env, file)
         client = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False)
-        app = RunningApp(process, port, db, log, client)
+        app = RunningApp(process, port, db, client)
         try:
             deadline = time.monotonic() + serving.BOOT
             while not is_up(app, servers):
@@ -142,14 +137,14 @@ def peers_python() -> str:
     return str(python)
 
 
-def huey(fsync: bool, kind: str, workers: int, count: int) -> dict[str, float]:
+def huey(fsync: bool, workers: int, count: int) -> dict[str, float]:
     """Measure Huey on SQLite. See _huey.py."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         env = {"PEER_DB": str(Path(folder, "huey.db"))}
         env["PEER_FSYNC"] = "yes" if fsync else "no"
         command = [peers_python(), str(ROOT / "benchmarks" / "_huey.py")]
         done = subprocess.run(
-            [*command, kind, str(workers), str(count)],
+            [*command, str(workers), str(count)],
             env={**os.environ, **env},
             capture_output=True,
             text=True,
@@ -218,7 +213,7 @@ def progress(text: str) -> None:
 def spread(values: list[float], digits: int = 0) -> str:
     """Show the median of some values, the smallest and the largest."""
     ordered = sorted(values)
-    low, middle, high = ordered[0], ordered[len(ordered) // 2], ordered[-1]
+    low, middle, high = ordered[0], median_high(ordered), ordered[-1]
     return f"{middle:,.{digits}f} ({low:,.{digits}f} to {high:,.{digits}f})"
 
 

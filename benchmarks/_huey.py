@@ -1,6 +1,6 @@
 """Huey on SQLite, measured in the environment of the peers.
 
-`python _huey.py KIND WORKERS COUNT` prints one line of JSON. The file and whether it is
+`python _huey.py WORKERS COUNT` prints one line of JSON. The file and whether it is
 synced come from PEER_DB and PEER_FSYNC, because Huey's own consumer, which runs in a
 process of its own, imports this file as well. Jobs are sent one by one, as Huey's
 interface asks.
@@ -27,10 +27,11 @@ def nothing() -> int:
     return 0
 
 
-def main(kind: str, workers: str, count: int) -> None:
-    """Measure with some of Huey's workers, whose kind is "thread" or "process"."""
+def main(workers: str, count: int) -> None:
+    """Measure with some of Huey's workers, which are threads."""
     command = [sys.executable, "-m", "huey.bin.huey_consumer", "_huey.huey", "--quiet"]
-    command += ["-k", kind, "-w", workers, "--delay", "0.001", "--max-delay", "0.01"]
+    command += ["-k", "thread", "-w", workers]
+    command += ["--delay", "0.001", "--max-delay", "0.01"]
     process = subprocess.Popen(command, cwd=Path(__file__).parent)
     try:
         one_by_one(1)  # waits until the consumer is up
@@ -65,4 +66,4 @@ def one_by_one(count: int) -> list[float]:
 if __name__ == "__main__":
     from _huey import main as measure  # type: ignore[import-not-found]  # the tasks of this module have the same name
 
-    measure(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    measure(sys.argv[1], int(sys.argv[2]))

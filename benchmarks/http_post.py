@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from statistics import median_high
 
 from rich.table import Table
 
@@ -50,11 +51,11 @@ def main() -> int:
     table = Table("POST", "in a second", "CPU, µs each", "of the plain one's rate")
     plain = sorted(rates["a handler that stores nothing"])[chosen.turns // 2]
     for name, values in rates.items():
-        middle = sorted(values)[len(values) // 2]
+        middle = median_high(values)
         table.add_row(name, spread(values), spread(cpu[name]), f"{middle / plain:.2f}")
     console().print(table)
     if chosen.picture:
-        bars = {name: sorted(v)[len(v) // 2] for name, v in rates.items()}
+        bars = {name: median_high(v) for name, v in rates.items()}
         draw("http_post", "POSTs in a second (higher is better)", bars)
     return 0
 

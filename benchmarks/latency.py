@@ -11,6 +11,7 @@ nothing to do.
 from __future__ import annotations
 
 import time
+from statistics import median_high
 
 from rich.table import Table
 
@@ -45,8 +46,8 @@ def main() -> int:
             note("SAJE, on disk", full.post(f"/one-by-one/{chosen.jobs}"))
             note("SAJE, by the system", normal.post(f"/one-by-one/{chosen.jobs}"))
             note("SAJE, beside retries", busy.post(f"/one-by-one/{chosen.jobs}"))
-            note("Huey, on disk", huey(True, "thread", 1, 100))
-            note("Huey, by the system", huey(False, "thread", 1, 100))
+            note("Huey, on disk", huey(True, 1, 100))
+            note("Huey, by the system", huey(False, 1, 100))
     with running_app() as app:
         time.sleep(1)
         used = app.cpu()
@@ -58,7 +59,7 @@ def main() -> int:
     console().print(table)
     console().print(f"Idle, the whole system uses {idle:.1f} % of a core.")
     if chosen.picture:
-        bars = {name: sorted(v)[len(v) // 2] * 1000 for name, v in medians.items()}
+        bars = {name: median_high(v) * 1000 for name, v in medians.items()}
         draw("latency", "µs from sent to readable (lower is better)", bars)
     return 0
 

@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from statistics import median_high
 from typing import Any
 from uuid import UUID
 
@@ -44,7 +45,7 @@ def main() -> int:
     table = Table("µs", *(f"{size:,} stored" for size in SIZES), "ratio of the medians")
     bars = {}
     for kind, by_size in times.items():
-        middles = [sorted(values)[len(values) // 2] for values in by_size.values()]
+        middles = [median_high(values) for values in by_size.values()]
         shown = [f"{middle:,.1f}" for middle in middles]
         table.add_row(kind, *shown, f"{middles[1] / middles[0]:.2f}")
         for size, middle in zip(SIZES, middles, strict=True):

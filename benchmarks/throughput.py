@@ -20,6 +20,7 @@ import tempfile
 import time
 from functools import partial
 from pathlib import Path
+from statistics import median_high
 
 from rich.table import Table
 
@@ -75,7 +76,7 @@ def main() -> int:
             for fsync, kind in ((True, "on disk"), (False, "by the system")):
                 jobs = count // 10 if fsync else count // 2
                 found = min(
-                    (huey(fsync, "thread", workers, jobs) for workers in (1, 2)),
+                    (huey(fsync, workers, jobs) for workers in (1, 2)),
                     key=lambda measured: measured["ended"],
                 )
                 note(f"Huey, {kind}", found["ended"], jobs)
@@ -83,7 +84,7 @@ def main() -> int:
             note("SQLite alone", sqlite_alone(count))
             note("asyncio alone", asyncio.run(asyncio_alone(count)))
     table = Table("jobs in a second", "median (from, to)", "ratio", title="Throughput")
-    middle = {name: sorted(values)[len(values) // 2] for name, values in rates.items()}
+    middle = {name: median_high(values) for name, values in rates.items()}
     for name, values in rates.items():
         peer = middle.get(name.replace("SAJE", "Huey"), 0)
         ratio = f"{middle[name] / peer:.1f} times Huey" if "SAJE" in name else ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from contextlib import closing
+from statistics import median_high
 
 from rich.table import Table
 
@@ -51,7 +52,7 @@ def main() -> int:
     for workers, values in seconds.items():
         table.add_row(str(workers), spread(values, 2), spread(answers[workers], 1))
     console().print(table)
-    one, two = (sorted(values)[len(values) // 2] for values in seconds.values())
+    one, two = (median_high(values) for values in seconds.values())
     console().print(f"Two workers are {one / two:.2f} times as fast as one.")
     console().print(f"Jobs that ran twice: {twice}")
     return int(twice > 0)

@@ -22,6 +22,9 @@ def test_every_server_has_the_queue(server: AppServer) -> None:
             cause = "only a Manager's Queue() is the same queue for every process"
         with server.likely(cause):
             assert reply["type"] == "AutoProxy[Queue]"
+        server.did = "app.shared_ctx.saje_queue.qsize(), in each server"
+        with server.likely("the process of the Manager that made it has ended"):
+            assert reply["raised"] is None
 
 
 @pytest.mark.todo("1.2")

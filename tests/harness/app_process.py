@@ -434,10 +434,7 @@ class AppProcess:
 
     def nothing_left(self) -> None:
         """Expect that no process of the app is alive."""
-        self.until(
-            lambda: not self.family(),
-            "no process of the app is left",
-        )
+        self.until(lambda: not self.family(), "no process of the app is left")
 
     def kill(self) -> None:
         """End every process, whatever state it is in, so that none is left."""

@@ -37,10 +37,15 @@ async def pid(request: Request) -> HTTPResponse:
 
 @bp.get("/queue")
 async def queue(request: Request) -> HTTPResponse:
-    """Tell what shared_ctx.saje_queue is."""
-    found = getattr(request.app.shared_ctx, "saje_queue", None)
+    """Tell what shared_ctx.saje_queue is, and what its qsize() raises."""
+    found: Any = getattr(request.app.shared_ctx, "saje_queue", None)
     on_ctx = hasattr(request.app.ctx, "saje_queue")
-    return json({"type": type(found).__name__, "on_ctx": on_ctx})
+    raised = None
+    try:
+        found.qsize()
+    except Exception as error:
+        raised = repr(error)
+    return json({"type": type(found).__name__, "on_ctx": on_ctx, "raised": raised})
 
 
 @bp.post("/queue")

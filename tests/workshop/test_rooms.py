@@ -14,8 +14,6 @@ def test_rooms() -> None:
     for path in (ROOT / "workshop").glob("*/*.py"):
         room = path.parent.name
         others = set(IMPORT.findall(path.read_text("utf-8"))) - {"core", room}
-        if (
-            path.name == "environment.py"
-        ):  # It starts cli.py, once the packages are there.
+        if path.name == "environment.py":  # It starts cli.py, once it has the packages.
             others.remove("cli")
         assert not others, f"{path} imports {others}"

@@ -201,9 +201,8 @@ def test_diff_between_steps(workshop: RunWorkshop) -> None:
     assert "+++ solutions/02_second/app/more.py" in shown
     assert "answer.py" not in shown
     shown = workshop("diff", "1", "2", "server.py", "--spoil").stdout
-    assert (
-        shown == "solutions/01_first and solutions/02_second have the same server.py.\n"
-    )
+    same = "solutions/01_first and solutions/02_second have the same server.py.\n"
+    assert shown == same
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a terminal of POSIX")

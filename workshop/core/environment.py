@@ -47,14 +47,8 @@ FOREIGN = (
 PIP_SETTINGS = (
     *("CONFIG_FILE", "INDEX_URL", "EXTRA_INDEX_URL", "FIND_LINKS", "NO_INDEX"),
     *("TRUSTED_HOST", "PROXY", "CERT", "CLIENT_CERT", "KEYRING_PROVIDER"),
-    *(
-        "USE_FEATURE",
-        "CACHE_DIR",
-        "NO_CACHE_DIR",
-        "TIMEOUT",
-        "DEFAULT_TIMEOUT",
-        "RETRIES",
-    ),
+    *("USE_FEATURE", "CACHE_DIR", "NO_CACHE_DIR", "TIMEOUT", "DEFAULT_TIMEOUT"),
+    "RETRIES",
 )
 """The variables of pip (PIP_...) that count: from where to download, and how. Others
 may say where to install or whether to do it at all, which would leave `.venv` empty."""
