@@ -9,6 +9,7 @@ test tells afterwards whether everything fits.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import subprocess
 import sys
@@ -27,6 +28,9 @@ CONFLICTS = range(1, 128)
 
 DONE = "refs/propagated"
 """The working tree after the last run, which git keeps beside its branches."""
+BY_HAND = "propagated-by-hand"
+"""A file of git's that lists what somebody was asked to merge since the last run."""
+MARK = b"<<<<<<< "
 
 
 def git(root: Path, *arguments: str) -> bytes | None:
@@ -43,15 +47,40 @@ class Before:
         head, above = git(root, "rev-parse", "HEAD"), git(root, "rev-parse", f"{DONE}^")
         self._root = root
         self._commit = DONE if head == above else "HEAD"
+        place = git(root, "rev-parse", "--git-path", BY_HAND) or b""
+        self.list = root / place.decode().strip()
 
     def file(self, path: Path) -> bytes | None:
         """Return a file as it was, or None if there was no such file."""
         name = path.relative_to(self._root).as_posix()
         return git(self._root, "show", f"{self._commit}:{name}")
 
+    def by_hand(self, ours: Path, theirs: Path, add: bool = False) -> bool:
+        """Return whether somebody was asked to merge `theirs` as it is into `ours`.
 
-def merged(ours: Path, base: bytes, theirs: Path) -> tuple[bytes, int]:
+        Args:
+            ours: The file to change.
+            theirs: The file that has changed.
+            add: Whether somebody is asked now.
+        """
+        digest = hashlib.sha256(theirs.read_bytes()).hexdigest()
+        line = f"{digest} {ours.relative_to(self._root).as_posix()}\n"
+        known = self.list.read_text() if self.list.exists() else ""
+        if add:
+            self.list.write_text(known + line)
+        return line in known
+
+
+def merged(
+    ours: Path, base: bytes, theirs: Path, keep: bool = False
+) -> tuple[bytes, int]:
     """Merge what has changed from `base` to `theirs` into `ours`.
+
+    Args:
+        ours: The file to change. It is only read.
+        base: The text that both come from.
+        theirs: The file that has changed.
+        keep: Whether to keep our lines where both have changed.
 
     Returns:
         The new text, and the number of stretches to merge by hand.
@@ -63,7 +92,8 @@ def merged(ours: Path, base: bytes, theirs: Path) -> tuple[bytes, int]:
         ancestor = Path(folder, "base")
         ancestor.write_bytes(base)
         names = [str(path) for path in (ours, ancestor, theirs)]
-        command = ["git", "merge-file", "--diff3", "-p", *names]
+        style = "--ours" if keep else "--diff3"
+        command = ["git", "merge-file", style, "-p", *names]
         done = subprocess.run(command, capture_output=True)
     if done.returncode and done.returncode not in CONFLICTS:
         raise RuntimeError(done.stderr.decode(errors="replace"))
@@ -106,7 +136,12 @@ def carry(earlier: Before, source: Path, target: Path, step: Step, side: str) ->
         elif before is None:  # a new file, which was carried on before
             if new[name].read_bytes() != ours.read_bytes():
                 say("look at")
+        elif MARK in ours.read_bytes():
+            say("CONFLICT")
+            conflicts += 1
         elif new[name].read_bytes() != before:
+            if earlier.by_hand(ours, new[name]):
+                continue
             if ours.read_bytes() != earlier.file(ours):
                 if name in provided:
                     say("look at")
@@ -115,6 +150,12 @@ def carry(earlier: Before, source: Path, target: Path, step: Step, side: str) ->
                 if all(todos_in(getattr(hunk, side), step) for hunk in differing):
                     continue
             text, by_hand = merged(ours, before, new[name])
+            if by_hand and side == "old":
+                # A TODO was changed, and the solution has the code in its place.
+                text, by_hand = merged(ours, before, new[name], keep=True)
+                say("look at")
+            if by_hand:
+                earlier.by_hand(ours, new[name], add=True)
             if text != ours.read_bytes():
                 ours.write_bytes(text)
                 say("CONFLICT" if by_hand else "merged")
@@ -137,6 +178,7 @@ def main(repository: Repository) -> int:
             print("Merge the marked stretches by hand, and type the command again.")
             return 1
     starters.write(repository)
+    earlier.list.unlink(missing_ok=True)
     if tree := git(repository.root, "stash", "create"):
         git(repository.root, "update-ref", DONE, tree.decode().strip())
     print("Every later step has the change, and solutions/starters.json fits.")

@@ -12,7 +12,8 @@ from saje.threads import in_thread
 
 CHECK_STOP = 0.2
 """While the receiver waits for a message, it checks this often, in seconds, whether it
-has to stop. This delays no job: `get` returns as soon as there is a message."""
+has to stop. Jobs aren't delayed, because `get` returns as soon as there is a message.
+"""
 
 GRACE = 3.0
 """After the drain, jobs are interrupted. They get this many seconds to tidy up."""
@@ -24,7 +25,7 @@ async def greet(name: str = "World", seconds: float = 3.0) -> None:
     try:
         await asyncio.sleep(seconds)
     except asyncio.CancelledError:
-        await asyncio.sleep(0.1)  # tidying up takes a moment, too
+        await asyncio.sleep(0.1)  # tidying up also takes a moment
         logger.info("Interrupted: %s.", name)
         raise
     logger.info("Goodbye, %s.", name)

@@ -46,9 +46,9 @@ class Backend(ABC):
 class FileBackend(Backend):
     """Keeps jobs in a flat file: append-only, one line of JSON for each change.
 
-    Every server and the worker open the same file. Each process remembers where the
-    lines of a job begin, and reads on from where it stopped the last time, so a look-up
-    costs the same in a file of any size.
+    Every server and the worker open the same file. A server remembers where the lines
+    of a job begin, and reads on from where it stopped the last time, so a look-up takes
+    hardly longer in a large file than in a small one.
 
     It writes on the event loop. An append takes about 10 microseconds, and handing it
     to a thread would take at least four times as long.

@@ -1,4 +1,4 @@
-"""create_saje(app): connects SAJE with a Sanic app. No other file uses the app."""
+"""create_saje(app): the only file of SAJE that works with the Sanic app object."""
 
 from multiprocessing import active_children
 from multiprocessing.managers import SyncManager

@@ -12,7 +12,8 @@ from saje.threads import in_thread
 
 CHECK_STOP = 0.2
 """While the receiver waits for a message, it checks this often, in seconds, whether it
-has to stop. This delays no job: `get` returns as soon as there is a message."""
+has to stop. Jobs aren't delayed, because `get` returns as soon as there is a message.
+"""
 
 GRACE = 3.0
 """After the drain, jobs are interrupted. They get this many seconds to tidy up."""

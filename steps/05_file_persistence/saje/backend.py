@@ -46,9 +46,9 @@ class Backend(ABC):
 class FileBackend(Backend):
     """Keeps jobs in a flat file: append-only, one line of JSON for each change.
 
-    Every server and the worker open the same file. Each process remembers where the
-    lines of a job begin, and reads on from where it stopped the last time, so a look-up
-    costs the same in a file of any size.
+    Every server and the worker open the same file. A server remembers where the lines
+    of a job begin, and reads on from where it stopped the last time, so a look-up takes
+    hardly longer in a large file than in a small one.
 
     It writes on the event loop. An append takes about 10 microseconds, and handing it
     to a thread would take at least four times as long.
@@ -90,10 +90,10 @@ class FileBackend(Backend):
     async def fetch(self, uid: UUID) -> JobDetails | None:
         """Merge the lines of one job, oldest first. See Backend.fetch."""
         # TODO 5.3: bring the index up to date, then read the job's lines from their
-        # offsets and merge them from the oldest to the newest: of two values of a field
-        # the later one counts.
-        # Skip a line with another uid, because then somebody has cut the file since it
-        # was indexed. Without a "task", nothing is known about the job.
+        # offsets and merge them from the oldest to the newest. If two lines have the
+        # same field, the later value counts. Skip a line with another uid, because then
+        # somebody has cut the file since it was indexed. Without a "task", nothing is
+        # known about the job.
         return None
 
     def refresh(self) -> None:
@@ -135,9 +135,9 @@ class FileBackend(Backend):
         self._reader.seek(self._end)
         # TODO 5.2: other processes append while you read, so the last line may be only
         # half there. Walk through the lines from here on, and stop at the first one
-        # without a line break: you'll get it next time. Yield the offset of each line
-        # with its match of RECORD, and move self._end past it. A line that doesn't
-        # match was torn, and worth a _warn(offset), unless it is empty.
+        # without a line break: you'll get it next time. Move self._end past each whole
+        # line, and then yield the line's offset with its match of RECORD. A line that
+        # doesn't match was torn, and worth a _warn(offset), unless it is empty.
         yield from ()
 
     def _parse(self, line: bytes, offset: int) -> dict[str, Any]:

@@ -34,9 +34,10 @@ def add(db: sqlite3.Connection, job: NewJob) -> UUID:
 def claim(db: sqlite3.Connection, worker: str, free: int) -> list[Claim]:
     """Mark the oldest queued jobs as running, and return them. See Backend.claim."""
     # TODO 6.3: mark the oldest queued jobs as running, `free` of them at most, and
-    # return a Claim for each, oldest first. This runs in a transaction, so no other
-    # process can take the same jobs meanwhile. Count the attempt, or nobody could tell
-    # this run of a job from an earlier one. Note the worker and the time.
+    # return a Claim for each, oldest first. Find and mark them in one statement, so
+    # that no other process can take the same jobs in between. Count the attempt, or
+    # nobody could tell this run of a job from an earlier one. Note the worker and the
+    # time.
     return []
 
 

@@ -14,15 +14,16 @@ from workshop.core.steps import Repository
 def committed(small: Repository) -> Repository:
     """The small workshop, under git."""
     subprocess.run(["git", "init", "-q"], cwd=small.root, check=True)
+    config = small.root / ".git/config"
+    config.write_text(config.read_text() + "[user]\nname = x\nemail = x@example.org\n")
     commit(small)
     return small
 
 
 def commit(repository: Repository) -> None:
     """Commit all changes."""
-    git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.org"]
     for command in (["add", "."], ["commit", "-qm", "All of it"]):
-        subprocess.run([*git, *command], cwd=repository.root, check=True)
+        subprocess.run(["git", *command], cwd=repository.root, check=True)
 
 
 def change(repository: Repository, name: str, old: str, new: str) -> None:
@@ -46,8 +47,6 @@ def test_a_change_is_carried_on(committed: Repository) -> None:
 
 def test_a_second_change_before_a_commit(committed: Repository) -> None:
     """What the last run has left is what the next one compares with."""
-    config = committed.root / ".git/config"
-    config.write_text(config.read_text() + "[user]\nname = x\nemail = x@example.org\n")
     change(committed, "steps/00_start/server.py", "The application", "An application")
     assert propagate.main(committed) == 0
     change(committed, "steps/00_start/server.py", "An application", "One application")
@@ -83,4 +82,35 @@ def test_a_conflict_is_left_to_you(committed: Repository) -> None:
         (committed.root / "solutions/01_first/app/answer.py").read_bytes()
     )
     assert propagate.main(committed) == 0
+    assert chain.check(committed) == []
+
+
+def test_a_conflict_may_change_nothing(committed: Repository) -> None:
+    """It is marked until you have decided, and you may leave the file as it was."""
+    change(committed, "steps/02_second/app/answer.py", "six * 7", "six + 36")
+    change(committed, "solutions/02_second/app/answer.py", "six * 7", "six + 36")
+    named = '["app/answer.py", "app/m'
+    change(committed, "steps/02_second/step.toml", '["app/m', named)
+    assert propagate.main(committed) == 0
+    commit(committed)
+    starter = committed.root / "steps/02_second/app/answer.py"
+    mine = starter.read_text()
+    change(committed, "solutions/01_first/app/answer.py", "six * 7", "7 * six")
+    for _ in range(2):
+        assert propagate.main(committed) == 1
+        assert "<<<<<<<" in starter.read_text()
+    starter.write_text(mine)
+    assert propagate.main(committed) == 0
+    assert starter.read_text() == mine
+
+
+def test_a_todo_that_says_more(committed: Repository) -> None:
+    """The solution keeps its code where the starter has another comment."""
+    change(
+        committed, "steps/01_first/app/answer.py", "TODO 1.1: ", "TODO 1.1: please, "
+    )
+    solution = committed.root / "solutions/01_first/app/answer.py"
+    code = solution.read_text()
+    assert propagate.main(committed) == 0
+    assert solution.read_text() == code
     assert chain.check(committed) == []
